@@ -1,0 +1,44 @@
+"""AWS clients, made on first use and kept for the life of the process."""
+
+import os
+from functools import cache
+from typing import Any
+
+# boto3 is imported inside the functions: importing it costs a third of a cold start, and a request that
+# needs no AWS call should not pay for it.
+
+
+@cache
+def client(service: str) -> Any:
+    """Return the process's one client of `service`, with short time-outs and adaptive retries."""
+    import boto3
+    from botocore.config import Config
+
+    seconds = 65 if service == "sagemaker-runtime" else 20  # a model may take 60
+    config = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=3, read_timeout=seconds)
+    return boto3.client(service, config=config)
+
+
+@cache
+def s3_presigner() -> Any:
+    """Return an S3 client for presigned URLs only.
+
+    SigV4 always: the older form does not sign the content length. `SLIPWAY_S3_ENDPOINT` names the address
+    under which people reach S3 where that differs from where functions do (the platform on one machine).
+    """
+    import boto3
+    from botocore.config import Config
+
+    endpoint = os.environ.get("SLIPWAY_S3_ENDPOINT")
+    addressing = "path" if endpoint else "virtual"
+    region = os.environ.get("AWS_REGION", os.environ.get("AWS_DEFAULT_REGION"))
+    # The regional host name: the global one redirects, and a redirect breaks the signature.
+    regional = endpoint or (f"https://s3.{region}.amazonaws.com" if region else None)
+    return boto3.client(
+        "s3", endpoint_url=regional, config=Config(signature_version="s3v4", s3={"addressing_style": addressing})
+    )
+
+
+def error_code(error: Exception) -> str:
+    """Return the AWS error code of a botocore ClientError, or an empty string."""
+    return getattr(error, "response", {}).get("Error", {}).get("Code", "")

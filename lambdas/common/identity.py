@@ -1,0 +1,54 @@
+"""Who is calling: read from the verified ID token that API Gateway's authorizer passed on, and from nothing else."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lambdas.common.errors import Unauthenticated
+
+Role = Literal["admin", "member", "viewer"]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """The person or program behind a request; `username` is the owner of what they make."""
+
+    username: str
+    role: Role
+    email: str | None = None
+
+    @property
+    def is_admin(self) -> bool:
+        return self.role == "admin"
+
+    @property
+    def may_write(self) -> bool:
+        return self.role != "viewer"
+
+
+def caller_of(event: Mapping[str, Any]) -> Caller:
+    """Return the caller of an API Gateway proxy event; raises Unauthenticated unless it carries ID-token claims."""
+    claims = (event.get("requestContext", {}).get("authorizer") or {}).get("claims") or {}
+    # The emulator's authorizer also lets access tokens through where AWS's does not.
+    if claims.get("token_use") != "id" or not claims.get("cognito:username"):
+        raise Unauthenticated("Send the ID token of POST /auth/login as `Authorization: Bearer <id_token>`.")
+    return Caller(
+        username=claims["cognito:username"],
+        role=role_of(groups_of(claims.get("cognito:groups"))),
+        email=claims.get("email"),
+    )
+
+
+def groups_of(claim: object) -> set[str]:
+    """Return the groups in a `cognito:groups` claim, which arrives as a list, `a,b` or `[a b]`."""
+    if isinstance(claim, str):
+        return set(re.findall(r"[A-Za-z0-9_-]+", claim))
+    return {str(group) for group in claim} if isinstance(claim, list) else set()
+
+
+def role_of(groups: set[str]) -> Role:
+    """Return the strongest role that the groups give; none means member."""
+    if "admin" in groups:
+        return "admin"
+    return "viewer" if "viewer" in groups and "member" not in groups else "member"

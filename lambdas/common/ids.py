@@ -1,0 +1,28 @@
+"""Identifiers: a short prefix and 19 characters that sort by time of creation."""
+
+import secrets
+import time
+from typing import Literal
+
+Prefix = Literal["job", "ds", "mdl", "ep"]
+
+CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+TIME_CHARACTERS = 10  # 48 bits of milliseconds, as in a ULID
+RANDOM_CHARACTERS = 9
+
+ID_PATTERN = r"^(job|ds|mdl|ep)-[0-9a-hjkmnp-tv-z]{19}$"
+
+
+def new_id(prefix: Prefix) -> str:
+    """Return e.g. `job-01k9zc3v8m4qj2r7xw0`: at most 23 characters, so that `AWSBatch` + id + 32 hex
+    digits is the 63 that SageMaker allows a training job's name."""
+    milliseconds = time.time_ns() // 1_000_000
+    return f"{prefix}-{_encode(milliseconds, TIME_CHARACTERS)}{_encode(secrets.randbits(45), RANDOM_CHARACTERS)}"
+
+
+def _encode(number: int, length: int) -> str:
+    digits = []
+    for _ in range(length):
+        number, remainder = divmod(number, 32)
+        digits.append(CROCKFORD[remainder])
+    return "".join(reversed(digits))

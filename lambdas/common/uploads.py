@@ -1,0 +1,119 @@
+"""Uploads: bytes go from the client straight to S3 in presigned parts, and can be resumed.
+
+The plan says which parts are missing. Completing needs no list from the client: S3 knows the parts it has.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from lambdas.common import aws
+from lambdas.common.errors import BadRequest, Conflict, NotFound
+
+MIB = 1024 * 1024
+PART_BYTES = 16 * MIB
+MAX_PARTS = 10_000  # S3's limit for one upload
+PAGE_OF_PARTS = 1_000  # URLs in one plan; ask again for the next ones
+EXPIRES_IN = 900  # seconds a presigned URL is good for
+
+
+class PartUrl(BaseModel):
+    """Where to PUT one part: bytes `[offset, offset + size)` of the file, with no other header than its length."""
+
+    number: int
+    offset: int
+    size: int
+    url: str
+
+
+class UploadPlan(BaseModel):
+    """What is left to upload: PUT each part to its URL, then complete. Ask again when the URLs expire."""
+
+    part_size: int
+    parts: list[PartUrl]
+    missing: int
+    expires_in: int = EXPIRES_IN
+
+
+def part_size(size: int) -> int:
+    """Return the bytes per part, so that no file needs more parts than S3 allows; a whole number of MiB."""
+    return max(PART_BYTES, -(-size // (MAX_PARTS * MIB)) * MIB)
+
+
+def part_ranges(size: int) -> list[tuple[int, int, int]]:
+    """Return (number, offset, length) of each part of a file of `size` bytes; an empty file is one empty part."""
+    step = part_size(size)
+    return [(index + 1, start, min(step, size - start)) for index, start in enumerate(range(0, max(size, 1), step))]
+
+
+def start(bucket: str, key: str, content_type: str) -> str:
+    """Start an upload and return its id. S3 checks the whole object's CRC64NVME when it is completed."""
+    answer = aws.client("s3").create_multipart_upload(
+        Bucket=bucket, Key=key, ContentType=content_type, ChecksumAlgorithm="CRC64NVME", ChecksumType="FULL_OBJECT"
+    )
+    return answer["UploadId"]
+
+
+def plan(bucket: str, key: str, upload_id: str, size: int) -> UploadPlan:
+    """Return presigned URLs for the parts that S3 does not have yet; raises Conflict when the upload is over."""
+    present = {part["PartNumber"] for part in uploaded_parts(bucket, key, upload_id)}
+    missing = [part for part in part_ranges(size) if part[0] not in present]
+    presign = aws.s3_presigner().generate_presigned_url
+    parts = []
+    for number, offset, length in missing[:PAGE_OF_PARTS]:
+        target = {"Bucket": bucket, "Key": key, "UploadId": upload_id, "PartNumber": number, "ContentLength": length}
+        parts.append(PartUrl(number=number, offset=offset, size=length, url=presign("upload_part", target, EXPIRES_IN)))
+    return UploadPlan(part_size=part_size(size), parts=parts, missing=len(missing))
+
+
+def complete(bucket: str, key: str, upload_id: str, size: int) -> None:
+    """Make the object from its parts; raises BadRequest naming what is missing, Conflict when another write won."""
+    parts = uploaded_parts(bucket, key, upload_id)
+    wanted = {number: length for number, _, length in part_ranges(size)}
+    missing = sorted(wanted.keys() - {part["PartNumber"] for part in parts})
+    if missing:
+        raise BadRequest(f"{len(missing)} of {len(wanted)} parts are not uploaded yet, the first is {missing[0]}.")
+    wrong = [part["PartNumber"] for part in parts if part["Size"] != wanted.get(part["PartNumber"])]
+    if wrong:
+        raise BadRequest(f"Part {wrong[0]} has another size than the plan says; upload it again.")
+    aws.client("s3").complete_multipart_upload(
+        Bucket=bucket,
+        Key=key,
+        UploadId=upload_id,
+        MultipartUpload={"Parts": [{"PartNumber": p["PartNumber"], "ETag": p["ETag"]} for p in parts]},
+    )
+
+
+def abort(bucket: str, key: str, upload_id: str) -> None:
+    """Give up an upload; one that is over already is no error."""
+    s3 = aws.client("s3")
+    try:
+        s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
+    except s3.exceptions.NoSuchUpload:
+        return
+
+
+def uploaded_parts(bucket: str, key: str, upload_id: str) -> list[dict[str, Any]]:
+    """Return the parts S3 has, in order; raises Conflict when the upload was completed or given up."""
+    s3 = aws.client("s3")
+    pages = s3.get_paginator("list_parts").paginate(Bucket=bucket, Key=key, UploadId=upload_id)
+    try:
+        return [part for page in pages for part in page.get("Parts", [])]
+    except s3.exceptions.NoSuchUpload as error:
+        raise Conflict("This upload was completed or given up already.") from error
+
+
+def download_url(bucket: str, key: str, filename: str) -> str:
+    """Return a presigned URL that downloads an object under the given name; the object's existence is not checked."""
+    target = {"Bucket": bucket, "Key": key, "ResponseContentDisposition": f'attachment; filename="{filename}"'}
+    return aws.s3_presigner().generate_presigned_url("get_object", target, EXPIRES_IN)
+
+
+def size_of(bucket: str, key: str) -> int:
+    """Return an object's size in bytes; raises NotFound."""
+    try:
+        return aws.client("s3").head_object(Bucket=bucket, Key=key)["ContentLength"]
+    except Exception as error:
+        if aws.error_code(error) in {"404", "NoSuchKey", "NotFound"}:
+            raise NotFound("The file is not in storage.") from error
+        raise

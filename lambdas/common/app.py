@@ -15,7 +15,6 @@ from starlette.exceptions import HTTPException
 from lambdas.common.errors import STATUS_CODES, BadRequest, FieldError, SlipwayError, Unavailable
 from lambdas.common.observability import logger
 
-API_STAGE = "/api"  # the stage's name; API Gateway leaves it out of the event's path
 HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
@@ -24,7 +23,6 @@ def create_app(*routers: APIRouter) -> FastAPI:
     """Return the application that serves the given routers in our error shape."""
     app = FastAPI(
         title="Slipway",
-        root_path=API_STAGE,
         openapi_url=None,
         docs_url=None,
         redoc_url=None,

@@ -73,17 +73,25 @@ class EntityStore(Generic[Record]):
             raise self._absent(id)
         return self.get(answer["Items"][0]["owner"]["S"], id)
 
-    def list(self, owner: str, prefix: str, limit: int, cursor: str | None, newest_first: bool = True) -> Page[Record]:
-        """Return one page of the owner's records whose id starts with `prefix`."""
+    def list(self, owner: str, prefix: str, limit: int, cursor: str | None, **matching: str | None) -> Page[Record]:
+        """Return one page of the owner's records whose id starts with `prefix`, newest first.
+
+        `matching` keeps those whose attributes have the given values; None asks nothing. A page then may hold
+        fewer than `limit` and still have a next one.
+        """
+        wanted = {name: value for name, value in matching.items() if value is not None}
+        filters = " AND ".join(f"#{name} = :{name}" for name in wanted)
         start = {"ExclusiveStartKey": key(owner, decode_cursor(cursor))} if cursor else {}
         answer = aws.client("dynamodb").query(
             TableName=self.table,
             KeyConditionExpression="#owner = :owner AND begins_with(id, :prefix)",
-            ExpressionAttributeNames={"#owner": "owner"},
-            ExpressionAttributeValues={":owner": {"S": owner}, ":prefix": {"S": prefix}},
+            ExpressionAttributeNames={"#owner": "owner"} | {f"#{name}": name for name in wanted},
+            ExpressionAttributeValues={":owner": {"S": owner}, ":prefix": {"S": prefix}}
+            | {f":{name}": {"S": value} for name, value in wanted.items()},
             Limit=limit,
-            ScanIndexForward=not newest_first,
+            ScanIndexForward=False,
             **start,
+            **({"FilterExpression": filters} if filters else {}),
         )
         last = answer.get("LastEvaluatedKey")
         return Page(

@@ -1,0 +1,1 @@
+"""The registry: every trained or uploaded model is a version."""

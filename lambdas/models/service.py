@@ -114,6 +114,16 @@ def register_trained(
     return MODELS.get(owner, id)
 
 
+def hold(version: ModelVersion, holder: str) -> Write:
+    """Return the write by which an endpoint keeps a ready version from being deleted."""
+    return MODELS.hold(version.owner, version.id, holder, "AND #status = :ready", {":ready": {"S": "ready"}})
+
+
+def release(owner: str, id: str, holder: str) -> Write:
+    """Return the write that ends a hold."""
+    return MODELS.release(owner, id, holder)
+
+
 def new_version_id() -> str:
     """Return an id for a version that is about to be registered."""
     return new_id("mdl")

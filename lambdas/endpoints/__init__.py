@@ -1,0 +1,1 @@
+"""Endpoints: a model version, deployed behind a URL."""

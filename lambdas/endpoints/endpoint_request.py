@@ -1,0 +1,57 @@
+"""An endpoint as the requests that SageMaker takes: pure functions, checked against AWS's own models in tests."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from lambdas.endpoints.schemas import Endpoint
+
+VARIANT = "main"  # a fixed name: blue/green updates need the new configuration to keep it
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What the stage gives every endpoint: names and addresses that no request may choose."""
+
+    stage: str
+    role_arn: str
+    images: dict[str, str]
+    vpc: dict[str, Any] | None = None
+    kms_key_arn: str | None = None
+
+
+def create_model(endpoint: Endpoint, to: Deployment) -> dict[str, Any]:
+    """Return the arguments of sagemaker:CreateModel."""
+    request: dict[str, Any] = {
+        "ModelName": endpoint.endpoint_name,
+        "PrimaryContainer": {"Image": to.images[endpoint.image_family], "ModelDataUrl": endpoint.artefact},
+        "ExecutionRoleArn": to.role_arn,
+        "EnableNetworkIsolation": True,
+        "Tags": tags(endpoint, to),
+    }
+    return request | ({"VpcConfig": to.vpc} if to.vpc else {})
+
+
+def create_endpoint_config(endpoint: Endpoint, to: Deployment) -> dict[str, Any]:
+    """Return the arguments of sagemaker:CreateEndpointConfig."""
+    variant = {
+        "VariantName": VARIANT,
+        "ModelName": endpoint.endpoint_name,
+        "InstanceType": endpoint.instance_type,
+        "InitialInstanceCount": endpoint.instance_count,
+        "InitialVariantWeight": 1.0,
+    }
+    encrypted = {"KmsKeyId": to.kms_key_arn} if to.kms_key_arn else {}
+    named = {"EndpointConfigName": endpoint.endpoint_name, "ProductionVariants": [variant], "Tags": tags(endpoint, to)}
+    return named | encrypted
+
+
+def create_endpoint(endpoint: Endpoint, to: Deployment) -> dict[str, Any]:
+    """Return the arguments of sagemaker:CreateEndpoint."""
+    name = endpoint.endpoint_name
+    return {"EndpointName": name, "EndpointConfigName": name, "Tags": tags(endpoint, to)}
+
+
+def tags(endpoint: Endpoint, to: Deployment) -> list[dict[str, str]]:
+    """Return the tags by which costs are told apart."""
+    named = {"slipway:stage": to.stage, "slipway:owner": endpoint.owner, "slipway:endpoint": endpoint.id}
+    return [{"Key": name, "Value": value} for name, value in named.items()]

@@ -1,0 +1,79 @@
+"""Endpoints over HTTP: deploy a model, call it, take it down."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Depends, Header, Request, Response
+
+from lambdas.common.dependencies import Caller, Writer
+from lambdas.common.pages import Cursor, Limit, Page
+from lambdas.endpoints import service
+from lambdas.endpoints.schemas import Endpoint, EndpointCreate, EndpointPublic, Status
+
+router = APIRouter(prefix="/endpoints", tags=["endpoints"])
+
+
+def readable_endpoint(caller: Caller, id: str) -> Endpoint:
+    """Return the caller's endpoint (any for an admin); raises NotFound."""
+    return service.owned(caller, id)
+
+
+def writable_endpoint(caller: Writer, id: str) -> Endpoint:
+    """Return the caller's endpoint to change it; raises NotFound, or Forbidden for a viewer."""
+    return service.owned(caller, id)
+
+
+ReadableEndpoint = Annotated[Endpoint, Depends(readable_endpoint)]
+WritableEndpoint = Annotated[Endpoint, Depends(writable_endpoint)]
+RequestBody = Annotated[bytes, Body(media_type="*/*", description="Whatever the model takes; tabular: CSV or JSON.")]
+
+
+def shown(endpoint: Endpoint, request: Request) -> EndpointPublic:
+    """Return what may be shown of an endpoint, with the URL to call it at."""
+    fields = endpoint.model_dump(include=set(EndpointPublic.model_fields) - {"user_id", "url"})
+    return EndpointPublic(**fields, user_id=endpoint.owner, url=f"{api_url(request)}/endpoints/{endpoint.id}/invoke")
+
+
+def api_url(request: Request) -> str:
+    """Return the API's base URL as the client reached it, which includes the stage's name."""
+    context = request.scope["aws.event"]["requestContext"]
+    scheme = request.headers.get("x-forwarded-proto", "https")
+    return f"{scheme}://{request.headers['host']}/{context['stage']}"
+
+
+@router.post("", status_code=201)
+def create_endpoint(caller: Writer, body: EndpointCreate, request: Request) -> EndpointPublic:
+    """Deploy a model version. The endpoint is `creating` until it answers, then `in_service`."""
+    return shown(service.create(caller, body), request)
+
+
+@router.get("")
+def list_endpoints(
+    caller: Caller, request: Request, status: Status | None = None, limit: Limit = 50, cursor: Cursor = None
+) -> Page[EndpointPublic]:
+    """List your endpoints, newest first."""
+    page = service.list_endpoints(caller, limit, cursor, status=status)
+    return Page(items=[shown(endpoint, request) for endpoint in page.items], next_cursor=page.next_cursor)
+
+
+@router.get("/{id}")
+def get_endpoint(endpoint: ReadableEndpoint, request: Request) -> EndpointPublic:
+    """Return an endpoint."""
+    return shown(endpoint, request)
+
+
+@router.post("/{id}/invoke", response_class=Response)
+def invoke_endpoint(
+    endpoint: WritableEndpoint,
+    body: RequestBody,
+    content_type: Annotated[str, Header(max_length=200)] = "application/json",
+    accept: Annotated[str, Header(max_length=200)] = "application/json",
+) -> Response:
+    """Send a body to the model and return its answer."""
+    prediction = service.invoke(endpoint, body, content_type, accept)
+    return Response(prediction.body, media_type=prediction.content_type)
+
+
+@router.delete("/{id}", status_code=202)
+def delete_endpoint(endpoint: WritableEndpoint, request: Request) -> EndpointPublic:
+    """Take an endpoint down: nothing of it is left running or billed."""
+    return shown(service.delete(endpoint), request)

@@ -1,0 +1,67 @@
+"""What an endpoint is asked for with, what is stored about it, and what it shows."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from lambdas.common.store import Entity
+from lambdas.models.schemas import ModelName, VersionName
+
+Status = Literal["creating", "updating", "in_service", "sleeping", "failed", "deleting"]
+Username = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,38}$")]
+InstanceType = Annotated[str, StringConstraints(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")]
+DisplayName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
+
+DEFAULT_INSTANCE_TYPE = "ml.m5.large"
+
+
+class ModelReference(BaseModel):
+    """A version in the registry; the latest when `version` is absent, yours when `user_id` is."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    model_id: ModelName
+    version: VersionName | None = None
+    user_id: Username | None = None
+
+
+class EndpointCreate(BaseModel):
+    """A request to deploy a model."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: DisplayName
+    model: ModelReference
+    instance_type: InstanceType = DEFAULT_INSTANCE_TYPE
+    instance_count: int = Field(default=1, ge=1, le=10)
+
+
+class EndpointFields(BaseModel):
+    """What an endpoint says of itself."""
+
+    name: str
+    model: ModelReference
+    model_version_id: str
+    instance_type: str
+    instance_count: int
+    status: Status = "creating"
+    reason: str | None = Field(default=None, description="Why it failed.")
+
+
+class Endpoint(EndpointFields, Entity):
+    """An endpoint as it is stored. `endpoint_name` is the name of all that SageMaker has of it."""
+
+    endpoint_name: str
+    image_family: str
+    artefact: str = Field(description="s3:// address of model.tar.gz")
+    holds_model: bool = Field(default=True, description="False once a failed deployment was rolled back.")
+
+
+class EndpointPublic(EndpointFields):
+    """An endpoint as it is shown."""
+
+    id: str
+    user_id: str
+    url: str = Field(description="POST here what the model takes.")
+    created_at: str
+    updated_at: str

@@ -1,0 +1,83 @@
+"""What a training job leaves in S3, and how it becomes a version in the registry."""
+
+import io
+import json
+import tarfile
+from typing import Any
+
+from lambdas.common import aws
+from lambdas.jobs.schemas import Job
+from lambdas.jobs.training_types import TRAINING_TYPES
+from lambdas.models import service as models
+from lambdas.models.schemas import ModelVersion
+
+REPORT = ("manifest.json", "metrics.json")
+MAX_REPORT_BYTES = 16 * 1024 * 1024
+
+
+class ArtefactError(Exception):
+    """The container ended well but left something other than the documented files."""
+
+
+def register(job: Job) -> tuple[ModelVersion, dict[str, Any]]:
+    """Register a completed job's model; return the version and the job's own report. Safe to repeat."""
+    if job.artefact is None:
+        raise ArtefactError("The training job wrote nothing to /opt/ml/model.")
+    bucket, _, key = job.artefact.removeprefix("s3://").partition("/")
+    report = read_report(bucket, key.replace("/model.tar.gz", "/output.tar.gz"))
+    manifest = report["manifest.json"]
+    training = TRAINING_TYPES[job.training_type]
+    version = models.register_trained(
+        job.owner,
+        job.model.id,
+        (bucket, key),
+        report,
+        model_id=job.model.model_id,
+        name=job.name,
+        description=job.description,
+        framework=manifest.get("framework", "other"),
+        model_type=training.model_type(manifest),
+        algorithm=manifest.get("algorithm"),
+        parameters=job.parameters,
+        image=job.image_family,
+        job_id=job.id,
+        training_dataset=job.dataset_id,
+        dataset_version=job.dataset_version,
+    )
+    return version, report
+
+
+def read_report(bucket: str, key: str) -> dict[str, Any]:
+    """Return manifest.json and metrics.json from output.tar.gz, read entry by entry in memory.
+
+    The model itself is never opened here. Raises ArtefactError when the report is absent or too large.
+    """
+    try:
+        answer = aws.client("s3").get_object(Bucket=bucket, Key=key)
+    except Exception as error:
+        if aws.error_code(error) != "NoSuchKey":
+            raise
+        raise ArtefactError("The container wrote no manifest.json and metrics.json to /opt/ml/output/data.") from error
+    if answer["ContentLength"] > MAX_REPORT_BYTES:
+        raise ArtefactError("The container's report in /opt/ml/output/data is larger than 16 MiB.")
+    report: dict[str, Any] = {}
+    with tarfile.open(fileobj=io.BytesIO(answer["Body"].read()), mode="r:gz") as archive:
+        for member in archive:
+            name = member.name.removeprefix("./")
+            if name in REPORT and member.isfile() and member.size <= MAX_REPORT_BYTES:
+                content = archive.extractfile(member)
+                assert content is not None  # isfile() says so
+                report[name] = json.load(content)
+    missing = [name for name in REPORT if name not in report]
+    if missing:
+        raise ArtefactError(f"The container wrote no {' and no '.join(missing)} to /opt/ml/output/data.")
+    return report
+
+
+def delete_prefix(bucket: str, prefix: str) -> None:
+    """Delete every object under a prefix, as far as this role may see."""
+    s3 = aws.client("s3")
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        keys = [{"Key": found["Key"]} for found in page.get("Contents", [])]
+        if keys:
+            s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})

@@ -1,0 +1,141 @@
+"""The rules of jobs: who may ask for what, and how a job starts, stops, ends and goes away."""
+
+import json
+import re
+from typing import Any
+
+from lambdas.common import aws, waits
+from lambdas.common.environment import mapping, variable
+from lambdas.common.errors import BadRequest, Conflict, NotFound
+from lambdas.common.identity import Caller
+from lambdas.common.ids import new_id
+from lambdas.common.observability import logger
+from lambdas.common.pages import Page
+from lambdas.common.store import EntityStore, now
+from lambdas.datasets import service as datasets
+from lambdas.jobs.outcome import Outcome
+from lambdas.jobs.schemas import Job, JobCreate, RegisteredModel
+from lambdas.jobs.training_types import TRAINING_TYPES
+from lambdas.models import service as models
+
+JOBS = EntityStore("JOBS_TABLE", Job, "job")
+
+
+def create(caller: Caller, request: JobCreate) -> Job:
+    """Accept a job: refuse what cannot run, hold its data set, store it, start its workflow.
+
+    Raises BadRequest naming the field, NotFound or Conflict for the data set.
+    """
+    training_type = TRAINING_TYPES[request.training_type]
+    parameters = training_type.checked(request.parameters)
+    dataset = datasets.usable_for_training(caller, request.dataset_id)
+    training_type.refuse_dataset(dataset, parameters)
+    id = new_id("job")
+    job = Job(
+        owner=caller.username,
+        id=id,
+        name=request.name,
+        description=request.description,
+        training_type=request.training_type,
+        parameters=parameters,
+        dataset_id=dataset.id,
+        dataset_owner=dataset.owner,
+        dataset_version=dataset.version,
+        dataset_key=dataset.key,
+        dataset_sha256=dataset.sha256,
+        image_family=training_type.image_family,
+        instance_type=allowed_instance_type(request.instance_type),
+        priority=request.priority,
+        max_runtime_seconds=request.max_runtime_seconds,
+        model=RegisteredModel(id=models.new_version_id(), model_id=request.model_id or model_id_from(request.name)),
+    )
+    JOBS.create(job, waits.opening(id, job.owner), datasets.hold(dataset, id))
+    start_workflow(job)
+    return job
+
+
+def allowed_instance_type(wanted: str | None) -> str:
+    """Return the instance type to use; raises BadRequest naming those this stage has queues for."""
+    allowed = mapping("INSTANCE_TYPES")
+    if wanted is None:
+        return next(iter(allowed))
+    if wanted not in allowed:
+        message = f"This platform trains on {', '.join(allowed)}; ask its admin for more."
+        raise BadRequest(message, errors=[{"field": "instance_type", "message": message}])
+    return wanted
+
+
+def model_id_from(name: str) -> str:
+    """Return a registry name made from a display name: lower case, hyphens for everything else."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return slug[:63].strip("-") or "model"
+
+
+def start_workflow(job: Job) -> None:
+    """Start the job's workflow. The execution bears the job's id, so a second start changes nothing.
+
+    A failure here loses nothing: the job is stored, and reconcile starts what has not started.
+    """
+    stepfunctions = aws.client("stepfunctions")
+    payload = json.dumps({"owner": job.owner, "id": job.id})
+    try:
+        stepfunctions.start_execution(stateMachineArn=variable("TRAIN_WORKFLOW_ARN"), name=job.id, input=payload)
+    except stepfunctions.exceptions.ExecutionAlreadyExists:
+        logger.info("workflow started already", extra={"id": job.id})
+    except Exception as error:
+        if not aws.error_code(error):
+            raise
+        logger.exception("workflow not started; reconcile will", extra={"id": job.id})
+
+
+def owned(caller: Caller, id: str) -> Job:
+    """Return a job that the caller may change: their own, or any for an admin; raises NotFound."""
+    return JOBS.find(id) if caller.is_admin else JOBS.get(caller.username, id)
+
+
+def list_jobs(caller: Caller, limit: int, cursor: str | None, **matching: str | None) -> Page[Job]:
+    """Return a page of the caller's jobs, newest first."""
+    return JOBS.list(caller.username, "job-", limit, cursor, **matching)
+
+
+def stop(job: Job) -> Job:
+    """Record that the job shall stop, and have the control task do it; raises Conflict when it has ended."""
+    if job.ended:
+        raise Conflict(f"The job {job.id} is {job.status} already.")
+    if job.stop_requested_at is None:
+        job = JOBS.update(job, stop_requested_at=now(), stage="stopping")
+    control("stop", job)
+    return job
+
+
+def delete(job: Job) -> None:
+    """Delete an ended job; its files follow. Models that it made stay. Raises Conflict while it runs."""
+    if not job.ended:
+        raise Conflict(f"The job {job.id} is {job.status}; stop it first.")
+    # Opened again until its files are gone too: a crash in between is finished by reconcile.
+    JOBS.delete(job, waits.opening(job.id, job.owner))
+    control("delete", job)
+
+
+def control(action: str, job: Job) -> None:
+    """Have the control task act on a job; the API itself may not touch Batch."""
+    payload = json.dumps({"action": action, "owner": job.owner, "id": job.id}).encode()
+    aws.client("lambda").invoke(FunctionName=variable("JOBS_CONTROL_FUNCTION"), InvocationType="Event", Payload=payload)
+
+
+def end(job: Job, outcome: Outcome, reason: str | None = None, **changes: Any) -> Job:
+    """Store a job's end and let go of its data set, in one transaction. A job that has ended stays as it is."""
+    if job.ended:
+        return job
+    changes |= {"status": outcome, "stage": None, "reason": reason, "ended_at": now()}
+    released = datasets.release(job.dataset_owner, job.dataset_id, job.id)
+    return JOBS.update(job, waits.closing(job.id), released, **changes)
+
+
+def exists(owner: str, id: str) -> bool:
+    """Return whether the job is still there."""
+    try:
+        JOBS.get(owner, id)
+    except NotFound:
+        return False
+    return True

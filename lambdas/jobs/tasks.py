@@ -1,0 +1,276 @@
+"""What happens to a job outside of requests: submit, control, watch, register, and the log subscription.
+
+Each function here runs in its own Lambda under its own role. Every step can be repeated: tokens and intents
+are stored before the call they belong to, and an event is only a hint to look at AWS again.
+"""
+
+import json
+import re
+from typing import Any
+
+from lambdas.common import aws, waits
+from lambdas.common.environment import mapping, optional, variable
+from lambdas.common.errors import NotFound, Stale
+from lambdas.common.observability import logger
+from lambdas.jobs import artefacts, service, training_request
+from lambdas.jobs import progress as progress_lines
+from lambdas.jobs.outcome import Observation, observe, reason_of
+from lambdas.jobs.schemas import Job
+from lambdas.jobs.service import JOBS
+
+Event = dict[str, Any]
+
+
+# ---------------------------------------------------------------------------------------------------- submit
+
+
+def submit(event: Event, context: Any) -> None:
+    """Workflow step: submit the job to AWS Batch. The workflow then waits for the token to be answered."""
+    job = JOBS.get(event["owner"], event["id"])
+    waits.keep_token(job.id, event["token"])
+    if job.stop_requested_at or job.ended:
+        waits.succeed(job.id, {"status": "not submitted"})
+        return
+    if job.batch_job_id is None:
+        to = deployment()
+        body = json.dumps(training_request.config(job, to)).encode()
+        aws.client("s3").put_object(Bucket=to.jobs_bucket, Key=f"{job.owner}/{job.id}/config/config.json", Body=body)
+        if job.client_token is None:
+            job = JOBS.update(job, client_token=training_request.client_token(job))
+        batch_job_id = submitted(training_request.submit_service_job(job, to))
+        job = _store_batch_job(job, batch_job_id)
+    if job.stop_requested_at:  # asked for between the read above and the submission
+        terminate(job)
+
+
+def submitted(request: dict[str, Any]) -> str:
+    """Submit to Batch and return the Batch job's id; a submission that went through before is adopted.
+
+    Batch rejects a repeated clientToken rather than answering with the first job, and an answer may be lost:
+    both are settled by looking for the name, which is our id and therefore unique.
+    """
+    batch = aws.client("batch")
+    existing = batch_job_named(request["jobQueue"], request["jobName"])
+    if existing:
+        return existing
+    try:
+        return batch.submit_service_job(**request)["jobId"]
+    except Exception:
+        existing = batch_job_named(request["jobQueue"], request["jobName"])
+        if existing is None:
+            raise
+        return existing
+
+
+def batch_job_named(queue: str, name: str) -> str | None:
+    """Return the id of the service job of that name, or None."""
+    filters = [{"name": "JOB_NAME", "values": [name]}]  # without a filter Batch lists running jobs only
+    found = aws.client("batch").list_service_jobs(jobQueue=queue, filters=filters)["jobSummaryList"]
+    return found[0]["jobId"] if found else None
+
+
+def deployment() -> training_request.Deployment:
+    """Return what this stage gives every training job."""
+    vpc = optional("VPC_CONFIG")
+    return training_request.Deployment(
+        stage=variable("STAGE"),
+        role_arn=variable("EXECUTION_ROLE_ARN"),
+        datasets_bucket=variable("DATASETS_BUCKET"),
+        jobs_bucket=variable("JOBS_BUCKET"),
+        images=mapping("IMAGES"),
+        queues=mapping("QUEUES"),
+        vpc=json.loads(vpc) if vpc else None,
+        kms_key_arn=optional("KMS_KEY_ARN"),
+    )
+
+
+def _store_batch_job(job: Job, batch_job_id: str) -> Job:
+    while True:
+        try:
+            return JOBS.update(job, batch_job_id=batch_job_id)
+        except Stale:
+            job = JOBS.get(job.owner, job.id)
+
+
+# --------------------------------------------------------------------------------------------------- control
+
+
+def control(event: Event, context: Any) -> None:
+    """Act on a job for the API: {"action": "stop" | "delete", "owner", "id"}."""
+    if event["action"] == "delete":
+        sweep(event["owner"], event["id"])
+        return
+    job = JOBS.get(event["owner"], event["id"])
+    if not job.ended:
+        terminate(job)
+
+
+def terminate(job: Job) -> None:
+    """Terminate the Batch job, and with it the training job: SIGTERM, 120 s, SIGKILL."""
+    if job.batch_job_id:
+        aws.client("batch").terminate_service_job(jobId=job.batch_job_id, reason="Stopped on request")
+
+
+def sweep(owner: str, id: str) -> None:
+    """Remove what a deleted job left behind: its files and its metric points."""
+    artefacts.delete_prefix(variable("JOBS_BUCKET"), f"{owner}/{id}/")
+    while points := progress_lines.HISTORY.list(owner, f"metric#{id}#", 100, None).items:
+        for point in points:
+            progress_lines.HISTORY.delete(point)
+    aws.client("dynamodb").delete_item(TableName=variable("WAITS_TABLE"), Key={"id": {"S": id}})
+
+
+# ----------------------------------------------------------------------------------------------------- watch
+
+
+def watch(event: Event, context: Any) -> None:
+    """Bring records up to date with AWS: for one job after an event, for all under way on the schedule."""
+    kind = event.get("detail-type")
+    if kind == "Batch Service Job State Change":
+        reconcile_id(event["detail"]["jobName"])
+    elif kind == "SageMaker Training Job State Change":
+        described = describe_training(event["detail"]["TrainingJobName"])
+        environment = (described or {}).get("Environment", {})
+        if environment.get("SLIPWAY_STAGE") == variable("STAGE"):
+            reconcile_id(environment.get("SLIPWAY_JOB_ID", ""))
+    elif kind == "Step Functions Execution Status Change":
+        reconcile_id(event["detail"]["name"])
+    else:
+        reconcile_all()
+
+
+def reconcile_all() -> None:
+    """Reconcile every job under way; one that cannot be must not keep the others from it."""
+    failures = []
+    for owner, id in waits.under_way("job-"):
+        try:
+            reconcile(owner, id)
+        except Exception as error:
+            logger.exception("not reconciled", extra={"id": id})
+            failures.append(error)
+    if failures:
+        raise failures[0]
+
+
+def reconcile_id(id: str) -> None:
+    """Reconcile the job of that id; ids of other stages and other programs are no concern of ours."""
+    try:
+        job = JOBS.find(id)
+    except NotFound:
+        return
+    reconcile(job.owner, job.id)
+
+
+def reconcile(owner: str, id: str) -> None:
+    """Make one job's record, workflow and AWS agree."""
+    try:
+        job = JOBS.get(owner, id)
+    except NotFound:
+        sweep(owner, id)  # deleted, and the control task did not finish
+        return
+    if job.ended:
+        return
+    if job.batch_job_id is None:
+        reconcile_unsubmitted(job)
+        return
+    observation = look_at(job)
+    if observation.changes:
+        try:
+            job = JOBS.update(job, **observation.changes)
+        except Stale:  # somebody else saw something newer: look again
+            return reconcile(owner, id)
+    if observation.outcome is None:
+        if not waits.heartbeat(id):
+            logger.warning("job without a workflow", extra={"id": id})
+    elif not waits.succeed(id, {"outcome": observation.outcome}):
+        finish_without_workflow(job)
+
+
+def reconcile_unsubmitted(job: Job) -> None:
+    """Start a job whose workflow never started; end one whose workflow ended before it was submitted."""
+    arn = variable("TRAIN_WORKFLOW_ARN").replace(":stateMachine:", ":execution:") + f":{job.id}"
+    stepfunctions = aws.client("stepfunctions")
+    try:
+        execution = stepfunctions.describe_execution(executionArn=arn)
+    except stepfunctions.exceptions.ExecutionDoesNotExist:
+        service.start_workflow(job)
+        return
+    if execution["status"] != "RUNNING":
+        finish_without_workflow(job, execution.get("cause") or "Its workflow ended before it was submitted.")
+
+
+def finish_without_workflow(job: Job, cause: str | None = None) -> None:
+    """Do the workflow's last step for a job whose workflow is gone."""
+    payload = {"owner": job.owner, "id": job.id} | ({"error": {"Cause": cause}} if cause else {})
+    aws.client("lambda").invoke(
+        FunctionName=variable("JOBS_REGISTER_FUNCTION"), InvocationType="Event", Payload=json.dumps(payload).encode()
+    )
+
+
+def look_at(job: Job) -> Observation:
+    """Describe the job at Batch and at SageMaker, and say what that means."""
+    batch = aws.client("batch").describe_service_job(jobId=job.batch_job_id)
+    resource = batch.get("latestAttempt", {}).get("serviceResourceId", {}).get("value")
+    training = describe_training(resource.rsplit("/", 1)[-1]) if resource else None
+    return observe(job, batch, training)
+
+
+def describe_training(name: str) -> dict[str, Any] | None:
+    """Return DescribeTrainingJob, or None when there is no such training job (yet)."""
+    try:
+        return aws.client("sagemaker").describe_training_job(TrainingJobName=name)
+    except Exception as error:
+        if aws.error_code(error) in {"ValidationException", "ResourceNotFound"}:
+            return None
+        raise
+
+
+# -------------------------------------------------------------------------------------------------- register
+
+
+def register(event: Event, context: Any) -> None:
+    """Workflow step: end the job. A completed one becomes a model version; any other says why not."""
+    job = JOBS.get(event["owner"], event["id"])
+    if job.ended:
+        return
+    observation = look_at(job) if job.batch_job_id else Observation({})
+    if observation.outcome == "completed" and "error" not in event:
+        _register(job, observation)
+    elif observation.outcome in {"failed", "cancelled"}:
+        service.end(job, observation.outcome, observation.reason, **observation.changes)
+    elif "error" in event:
+        # The workflow broke. What still runs must not go on unseen.
+        if job.batch_job_id and observation.outcome is None:
+            terminate(job)
+        service.end(job, "failed", workflow_failure(event["error"]), **observation.changes)
+    elif job.stop_requested_at:
+        service.end(job, "cancelled", "Stopped on request before it started.")
+    else:
+        raise RuntimeError(f"{job.id} has not ended: the workflow went on too early.")
+
+
+def _register(job: Job, observation: Observation) -> None:
+    job = JOBS.update(job, stage="registering", **observation.changes)
+    version, report = artefacts.register(job)
+    metrics = report["metrics.json"]
+    model = job.model.model_copy(update={"version": version.version})
+    final = job.progress.model_copy(update={"percent": 100.0, "metrics": metrics["metrics"]})
+    service.end(job, "completed", model=model, progress=final, primary_metric=version.primary_metric)
+
+
+def workflow_failure(error: dict[str, Any]) -> str:
+    """Return the reason in a workflow's error: a Lambda's own message where there is one."""
+    cause = str(error.get("Cause") or error.get("Error") or "The workflow failed.")
+    try:
+        cause = json.loads(cause).get("errorMessage", cause)
+    except (ValueError, AttributeError):
+        pass
+    return reason_of(re.sub(r"\s+", " ", cause))[:1000]
+
+
+# -------------------------------------------------------------------------------------------------- progress
+
+
+def progress(event: Event, context: Any) -> dict[str, int]:
+    """Log subscription: keep the progress lines that containers print."""
+    return {"kept": progress_lines.keep(event)}

@@ -1,0 +1,102 @@
+"""A job as the requests that AWS takes: pure functions from our record, checked against AWS's own models in tests."""
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from lambdas.jobs.schemas import Job, Priority
+
+# Higher runs first among one user's own jobs; Batch allows 0 to 9999.
+SCHEDULING_PRIORITY: dict[Priority, int] = {"high": 100, "normal": 50, "low": 10}
+VOLUME_GB = 50
+# Batch's clock also covers the start of the instance and the upload of the result.
+BATCH_MARGIN_SECONDS = 2 * 3600
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What the stage gives every training job: names and addresses that no request may choose."""
+
+    stage: str
+    role_arn: str
+    datasets_bucket: str
+    jobs_bucket: str
+    images: dict[str, str]
+    queues: dict[str, str]
+    vpc: dict[str, Any] | None = None
+    kms_key_arn: str | None = None
+
+
+def submit_service_job(job: Job, to: Deployment) -> dict[str, Any]:
+    """Return the arguments of batch:SubmitServiceJob. The payload stays under Batch's 10 KiB by design:
+    parameters travel in the config channel."""
+    return {
+        "jobName": job.id,
+        "jobQueue": to.queues[job.instance_type],
+        "serviceJobType": "SAGEMAKER_TRAINING",
+        "serviceRequestPayload": json.dumps(create_training_job(job, to)),
+        "shareIdentifier": share_identifier(job.owner),
+        "schedulingPriority": SCHEDULING_PRIORITY[job.priority],
+        "retryStrategy": {"attempts": 1},
+        "timeoutConfig": {"attemptDurationSeconds": job.max_runtime_seconds + BATCH_MARGIN_SECONDS},
+        "clientToken": client_token(job),
+        "tags": tags(job, to),
+    }
+
+
+def create_training_job(job: Job, to: Deployment) -> dict[str, Any]:
+    """Return the arguments of sagemaker:CreateTrainingJob, which Batch calls for us."""
+    encrypted = {"KmsKeyId": to.kms_key_arn} if to.kms_key_arn else {}
+    volume = {"VolumeKmsKeyId": to.kms_key_arn} if to.kms_key_arn else {}
+    home = f"s3://{to.jobs_bucket}/{job.owner}/{job.id}"
+    request: dict[str, Any] = {
+        "TrainingJobName": job.id,
+        "AlgorithmSpecification": {"TrainingImage": to.images[job.image_family], "TrainingInputMode": "File"},
+        "RoleArn": to.role_arn,
+        "InputDataConfig": [
+            channel("train", f"s3://{to.datasets_bucket}/{job.dataset_key}"),
+            channel("config", f"{home}/config/"),
+        ],
+        "HyperParameters": {"config": "config.json"},
+        "OutputDataConfig": {"S3OutputPath": f"{home}/output"} | encrypted,
+        "CheckpointConfig": {"S3Uri": f"{home}/checkpoints"},
+        "ResourceConfig": {"InstanceType": job.instance_type, "InstanceCount": 1, "VolumeSizeInGB": VOLUME_GB} | volume,
+        "StoppingCondition": {"MaxRuntimeInSeconds": job.max_runtime_seconds},
+        "EnableNetworkIsolation": True,
+        "Environment": {"SLIPWAY_STAGE": to.stage, "SLIPWAY_JOB_ID": job.id},
+        "Tags": [{"Key": name, "Value": value} for name, value in tags(job, to).items()],
+    }
+    return request | ({"VpcConfig": to.vpc} if to.vpc else {})
+
+
+def config(job: Job, to: Deployment) -> dict[str, Any]:
+    """Return config.json, which the container reads from its `config` channel."""
+    return {
+        "job_id": job.id,
+        "stage": to.stage,
+        "training_type": job.training_type,
+        "parameters": job.parameters,
+    }
+
+
+def channel(name: str, uri: str) -> dict[str, Any]:
+    """Return one input channel that SageMaker copies before the container starts."""
+    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
+
+
+def share_identifier(owner: str) -> str:
+    """Return the fair-share identifier of an owner: Batch takes letters and digits only, names have hyphens."""
+    return base64.b32encode(hashlib.sha256(owner.encode()).digest()).decode()[:26]
+
+
+def client_token(job: Job) -> str:
+    """Return the idempotency token of the job's submission."""
+    return f"{job.id}-1"
+
+
+def tags(job: Job, to: Deployment) -> dict[str, str]:
+    """Return the tags by which costs are told apart; Batch does not document that it passes its own on."""
+    return {"slipway:stage": to.stage, "slipway:owner": job.owner, "slipway:job": job.id}

@@ -1,0 +1,49 @@
+"""Check a request against AWS's own model of it: botocore's validator, and the patterns and lengths it leaves out."""
+
+import re
+from functools import cache
+from typing import Any
+
+import botocore.session
+from botocore.model import ServiceModel, Shape
+from botocore.validate import ParamValidator
+
+
+@cache
+def service_model(service: str) -> ServiceModel:
+    """Return botocore's model of a service."""
+    return botocore.session.get_session().get_service_model(service)
+
+
+def faults(service: str, operation: str, request: dict[str, Any]) -> list[str]:
+    """Return what is wrong with the arguments of an operation; empty when AWS's model takes them."""
+    shape = service_model(service).operation_model(operation).input_shape
+    assert shape is not None, f"{operation} takes no arguments"
+    report = ParamValidator().validate(request, shape)
+    found = [report.generate_report()] if report.has_errors() else []
+    return found + list(_constraints(request, shape, ""))
+
+
+def _constraints(value: Any, shape: Shape, path: str) -> Any:
+    metadata = shape.metadata
+    if isinstance(value, dict) and shape.type_name == "structure":
+        for name, inner in value.items():
+            if name in shape.members:  # pyright: ignore[reportAttributeAccessIssue]
+                yield from _constraints(inner, shape.members[name], f"{path}.{name}".lstrip("."))  # pyright: ignore[reportAttributeAccessIssue]
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _constraints(inner, shape.value, f"{path}[{name}]")  # pyright: ignore[reportAttributeAccessIssue]
+    elif isinstance(value, list):
+        if len(value) > metadata.get("max", len(value)):
+            yield f"{path}: {len(value)} items are more than {metadata['max']}"
+        for index, inner in enumerate(value):
+            yield from _constraints(inner, shape.member, f"{path}[{index}]")  # pyright: ignore[reportAttributeAccessIssue]
+    elif isinstance(value, str):
+        if "pattern" in metadata and not re.fullmatch(metadata["pattern"], value):
+            yield f"{path}: {value!r} does not match"
+        if len(value) > metadata.get("max", len(value)):
+            yield f"{path}: {len(value)} characters are more than {metadata['max']}"
+        if metadata.get("enum") and value not in metadata["enum"]:
+            yield f"{path}: {value!r} is none of its values"
+    elif isinstance(value, int) and not isinstance(value, bool) and value > metadata.get("max", value):
+        yield f"{path}: {value} is more than {metadata['max']}"

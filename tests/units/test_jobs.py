@@ -1,0 +1,195 @@
+"""Jobs without AWS: the requests we build, and what we read from its answers.  `pytest tests/units/test_jobs.py`"""
+
+import json
+from dataclasses import fields as dataclass_fields
+from datetime import UTC, datetime
+from itertools import permutations
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lambdas.common.errors import BadRequest
+from lambdas.jobs import progress, training_request
+from lambdas.jobs.outcome import observe, reason_of
+from lambdas.jobs.schemas import Job, RegisteredModel
+from lambdas.jobs.service import model_id_from
+from lambdas.jobs.training_types import TRAINING_TYPES, TabularParameters
+from tests.aws_requests import faults
+from training_containers.tabular.config import TabularConfig
+
+DEPLOYMENT = training_request.Deployment(
+    stage="production",
+    role_arn="arn:aws:iam::123456789012:role/slipway-production-platform-SageMakerExecutionRole7C0C6D3B-1A2B3C4D5E6F",
+    datasets_bucket="d" * 63,
+    jobs_bucket="j" * 63,
+    images={"tabular": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/cdk-container-assets:" + "a" * 64},
+    queues={"ml.m5.large": "arn:aws:batch:eu-west-1:123456789012:job-queue/TrainingQueue-" + "q" * 60},
+    vpc={"SecurityGroupIds": ["sg-" + "0" * 17] * 5, "Subnets": ["subnet-" + "0" * 17] * 16},
+    kms_key_arn="arn:aws:kms:eu-west-1:123456789012:key/" + "k" * 36,
+)
+
+
+def job(**changes: Any) -> Job:
+    defaults: dict[str, Any] = dict(
+        owner="ada",
+        id="job-01m7x9pxfk4b3pwqvzg",
+        name="Breast cancer",
+        training_type="tabular",
+        parameters={"target": "diagnosis", "epochs": 100},
+        dataset_id="ds-01m7x9pxfk4b3pwqvzg",
+        dataset_owner="ada",
+        dataset_key="ada/ds-01m7x9pxfk4b3pwqvzg/cancer.csv",
+        image_family="tabular",
+        instance_type="ml.m5.large",
+        priority="normal",
+        max_runtime_seconds=3600,
+        model=RegisteredModel(id="mdl-01m7x9pxfk4b3pwqvzg", model_id="breast-cancer"),
+    )
+    return Job(**(defaults | changes))
+
+
+def batch(status: str, arn: str | None = None, **more: Any) -> dict[str, Any]:
+    attempt = {"latestAttempt": {"serviceResourceId": {"name": "TrainingJobArn", "value": arn}}} if arn else {}
+    return {"status": status} | attempt | more
+
+
+ARN = "arn:aws:sagemaker:eu-west-1:123456789012:training-job/AWSBatchjob-01m7x9pxfk4b3pwqvzg" + "0" * 32
+
+
+def training(status: str, secondary: str, **more: Any) -> dict[str, Any]:
+    created = datetime(2026, 1, 1, tzinfo=UTC)
+    return {"TrainingJobStatus": status, "SecondaryStatus": secondary, "CreationTime": created} | more
+
+
+class TestRequests:
+    def test_batch_request_satisfies_the_model_of_aws(self) -> None:
+        assert faults("batch", "SubmitServiceJob", training_request.submit_service_job(job(), DEPLOYMENT)) == []
+
+    def test_training_request_satisfies_the_model_of_aws(self) -> None:
+        assert faults("sagemaker", "CreateTrainingJob", training_request.create_training_job(job(), DEPLOYMENT)) == []
+
+    def test_a_wrong_request_would_be_found(self) -> None:
+        request = training_request.create_training_job(job(), DEPLOYMENT) | {"TrainingJobName": "under_score"}
+        assert faults("sagemaker", "CreateTrainingJob", request) == ["TrainingJobName: 'under_score' does not match"]
+
+    def test_largest_job_stays_under_the_payload_limit_of_batch(self) -> None:
+        largest = job(owner="o" * 39, dataset_key=f"{'o' * 39}/ds-01m7x9pxfk4b3pwqvzg/{'f' * 255}.csv")
+        assert len(training_request.submit_service_job(largest, DEPLOYMENT)["serviceRequestPayload"]) < 8 * 1024
+
+    def test_training_job_name_that_batch_makes_fits_sagemaker(self) -> None:
+        assert len("AWSBatch" + job().id + "0" * 32) <= 63
+
+    def test_containers_are_isolated_from_the_network(self) -> None:
+        assert training_request.create_training_job(job(), DEPLOYMENT)["EnableNetworkIsolation"] is True
+
+    @given(st.from_regex(r"^[a-z0-9][a-z0-9-]{1,38}$", fullmatch=True))
+    def test_share_identifiers_are_alphanumeric(self, owner: str) -> None:
+        assert training_request.share_identifier(owner).isalnum()
+        assert training_request.share_identifier(owner) != training_request.share_identifier(owner + "x")
+
+    def test_parameters_reach_the_container_in_the_config_channel(self) -> None:
+        config = training_request.config(job(), DEPLOYMENT)
+        assert config["parameters"] == {"target": "diagnosis", "epochs": 100}
+
+
+class TestOutcome:
+    @pytest.mark.parametrize(
+        ("described", "outcome", "reason"),
+        [
+            (training("Completed", "Completed"), "completed", None),
+            (
+                training("Failed", "Failed", FailureReason="AlgorithmError: No column 'x', exit code: 1"),
+                "failed",
+                "No column 'x'",
+            ),
+            (training("Stopped", "Stopped"), "failed", "It was stopped outside of this platform."),
+            (
+                training("Stopped", "MaxRuntimeExceeded"),
+                "failed",
+                "It ran longer than max_runtime_seconds (3600); raise it and run again.",
+            ),
+        ],
+    )
+    def test_sagemaker_decides(self, described: dict[str, Any], outcome: str, reason: str | None) -> None:
+        seen = observe(job(), batch("FAILED", ARN), described)
+        assert (seen.outcome, seen.reason) == (outcome, reason)
+
+    def test_cancelled_means_that_our_intent_came_first(self) -> None:
+        asked = job(stop_requested_at="2026-01-01T00:00:00Z")
+        assert observe(asked, batch("FAILED", ARN), training("Stopped", "Stopped")).outcome == "cancelled"
+        assert observe(asked, batch("FAILED"), None).outcome == "cancelled"
+        assert observe(asked, batch("SUCCEEDED", ARN), training("Completed", "Completed")).outcome == "completed"
+
+    def test_quota_rejection_has_the_words_of_sagemaker(self) -> None:
+        words = "ResourceLimitExceeded: account-level service limit is 0 Instances"
+        for prefix in ("Received status from SageMaker: ", "Received status from SageMaker:"):
+            seen = observe(job(), batch("FAILED", statusReason=prefix + words, attempts=[]), None)
+            assert (seen.outcome, seen.reason) == ("failed", words)
+
+    def test_waiting_says_why(self) -> None:
+        seen = observe(job(), batch("RUNNABLE", statusReason="CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"), None)
+        assert seen.changes == {"reason": "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"}
+
+    def test_any_order_of_descriptions_ends_in_the_same_state(self) -> None:
+        steps = ["Starting", "Downloading", "Training", "Uploading"]
+        for order in permutations(steps):
+            state = job()
+            for secondary in (*order, *order):
+                state = state.model_copy(
+                    update=observe(state, batch("RUNNING", ARN), training("InProgress", secondary)).changes
+                )
+            assert (state.status, state.stage) == ("running", "uploading")
+
+    def test_attempts_are_recorded_as_aws_named_them(self) -> None:
+        seen = observe(job(), batch("RUNNING", ARN), training("InProgress", "Training"))
+        assert [attempt.training_job_arn for attempt in seen.changes["attempts"]] == [ARN]
+
+    def test_a_failure_without_words_still_says_where_to_look(self) -> None:
+        assert "logs" in reason_of(None)
+
+
+class TestParameters:
+    def test_names_and_ranges_are_those_of_the_container(self) -> None:
+        """The API and the container each state the parameters; two programs, one truth."""
+        schema = TabularParameters.model_json_schema()["properties"]
+        container = {field.name: field for field in dataclass_fields(TabularConfig)}
+        assert set(schema) == set(container)
+        for name, field in container.items():
+            assert schema[name].get("minimum") == field.metadata["low"], name
+            assert schema[name].get("maximum") == field.metadata["high"], name
+            assert tuple(schema[name].get("enum", ())) == field.metadata["choices"], name
+            if name != "target":
+                assert schema[name]["default"] == field.default, name
+
+    def test_every_wrong_parameter_is_named(self) -> None:
+        with pytest.raises(BadRequest) as raised:
+            TRAINING_TYPES["tabular"].checked({"target": "y", "epochs": -1, "speed": 3})
+        assert {error["field"] for error in raised.value.errors or []} == {"parameters.epochs", "parameters.speed"}
+
+    def test_model_ids_are_made_from_names(self) -> None:
+        assert model_id_from("Breast Cancer (v2)!") == "breast-cancer-v2"
+        assert model_id_from("模型") == "model"
+
+
+class TestProgressLines:
+    LINE: dict[str, Any] = {
+        "slipway": "local",
+        "job_id": "job-01m7x9pxfk4b3pwqvzg",
+        "sequence": 3,
+        "time": "2026-01-01T00:00:00Z",
+        "event": "progress",
+        "percent": 30.0,
+        "metrics": {"train_loss": 0.5},
+    }
+
+    def test_newest_line_of_the_job_wins(self) -> None:
+        lines = [json.dumps(self.LINE | {"sequence": n, "percent": 10.0 * n}) for n in (2, 4, 3)]
+        other = json.dumps(self.LINE | {"job_id": "job-00000000000000000000", "sequence": 99})
+        seen = progress.newest([*lines, other, "not a progress line"], self.LINE["job_id"])
+        assert seen is not None and (seen.sequence, seen.percent) == (4, 40.0)
+
+    @pytest.mark.parametrize("line", ['{"slipway": ', '{"slipway": 1}', "", "epoch 3", '{"slipway":"x","percent":1e9}'])
+    def test_anything_else_is_no_progress(self, line: str) -> None:
+        assert progress.parse(line) is None

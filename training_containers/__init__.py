@@ -1,0 +1,1 @@
+"""Training and serving containers: one folder per image family, and `common` for what they share."""

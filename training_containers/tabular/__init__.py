@@ -1,0 +1,1 @@
+"""The tabular image family: rows and columns in, a classifier or a regressor as ONNX out."""

@@ -24,6 +24,7 @@ class ApiClient:
 
     def __init__(self, api_url: str, token: str | None = None) -> None:
         self.api_url = api_url
+        self.username: str | None = None
         self.session = requests.Session()
         if token:
             self.session.headers["Authorization"] = f"Bearer {token}"
@@ -46,6 +47,7 @@ class ApiClient:
     def login(self, username: str, password: str) -> None:
         """Log in; later requests carry the ID token."""
         tokens = self.call("POST", "/auth/login", {"username": username, "password": password})
+        self.username = username
         self.session.headers["Authorization"] = f"Bearer {tokens['id_token']}"
 
     def upload(self, content: bytes, filename: str, **fields: Any) -> dict[str, Any]:
@@ -78,7 +80,5 @@ class ApiClient:
 
     def wait(self, path: str, *statuses: str) -> dict[str, Any]:
         """Return a record once its status is one of those given; raises TimeoutError."""
-        record: dict[str, Any] = {}
-        for record in self.follow(path, lambda found: found["status"] in statuses):
-            pass
-        return record
+        *_, last = self.follow(path, lambda found: found["status"] in statuses)
+        return last

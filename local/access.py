@@ -1,0 +1,72 @@
+"""Which resources and roles a SageMaker or Batch request names, for the IAM check. Pure functions.
+
+Sources: the service authorization reference of SageMaker and Batch; `batch:SubmitServiceJob` needs a job queue and
+a service job, `sagemaker:CreateEndpoint` and `UpdateEndpoint` an endpoint and its configuration.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import unquote
+
+SAGEMAKER_NAMES = {  # request member -> resource type; the first member that the operation is about comes first
+    "TrainingJobName": "training-job",
+    "EndpointName": "endpoint",
+    "EndpointConfigName": "endpoint-config",
+    "ModelName": "model",
+    "InferenceComponentName": "inference-component",
+}
+
+
+def resources(service: str, operation: str, path: str, body: bytes, region: str, account: str) -> list[str]:
+    """The ARNs that the caller needs `operation` on; `["*"]` for an operation without a resource."""
+    request = json_object(body)
+    prefix = f"arn:aws:{service}:{region}:{account}"
+    if service == "batch":
+        return batch_resources(operation, path, request, prefix)
+    if path.startswith("/endpoints/"):
+        return [f"{prefix}:endpoint/{unquote(path.split('/')[2])}"]
+    if operation.startswith("List") and "ResourceArn" not in request:
+        return ["*"]
+    if "ResourceArn" in request:
+        return [request["ResourceArn"]]
+    wanted = SAGEMAKER_NAMES
+    if operation in ("CreateEndpointConfig", "DescribeEndpointConfig", "DeleteEndpointConfig"):
+        wanted = {"EndpointConfigName": "endpoint-config"}
+    return [f"{prefix}:{kind}/{request[name]}" for name, kind in wanted.items() if name in request] or ["*"]
+
+
+def batch_resources(operation: str, path: str, request: dict[str, Any], prefix: str) -> list[str]:
+    """The ARNs of a Batch request; a name given as an ARN is one already."""
+
+    def arn(kind: str, name: str) -> str:
+        return name if name.startswith("arn:") else f"{prefix}:{kind}/{name}"
+
+    if path.startswith("/v1/tags/"):
+        return [unquote(path.removeprefix("/v1/tags/"))]
+    if operation == "SubmitServiceJob":
+        return [arn("job-queue", request.get("jobQueue", "")), f"{prefix}:service-job/*"]
+    if "jobId" in request:
+        return [arn("service-job", request["jobId"])]
+    if "jobQueue" in request and not operation.startswith("List"):
+        return [arn("job-queue", request["jobQueue"])]
+    return ["*"]
+
+
+def passed_roles(service: str, operation: str, body: bytes) -> list[str]:
+    """The roles that a request hands to SageMaker: the caller needs `iam:PassRole` on each."""
+    request = json_object(body)
+    if service == "batch" and operation == "SubmitServiceJob":
+        request = json_object(str(request.get("serviceRequestPayload", "")).encode())
+    roles = (request.get("RoleArn"), request.get("ExecutionRoleArn"))
+    return [role for role in roles if isinstance(role, str)]
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in `body`, or an empty one: the service itself answers a malformed request."""
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,319 @@
+"""MiniStack, made into our cloud. Only this module and emulator_hooks know MiniStack's private names.
+
+It registers our SageMaker and Batch, lets the emulator's IAM judge their calls, keeps DynamoDB writes in a journal
+and builds the Cloud our services work with. Import it only in the background process: MiniStack reads its settings
+from the environment while it is imported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import hmac
+import json
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from ministack import app as ministack
+from ministack.core import iam_actions, iam_evaluator, lambda_runtime, persistence, responses, router
+from ministack.services import dynamodb, lambda_svc, sts
+
+from local import access, emulator_hooks
+from local.cloud import CALLER_HEADER, Cloud
+from local.faults import Faults
+from local.home import ACCOUNT, REGION, Home
+from local.images import Images
+from local.outputs import Deployment
+from local.sagemaker.service import SageMaker
+from local.state import JOURNAL_BYTES, Journal, Snapshots
+
+logger = logging.getLogger("slipway.emulator")
+
+Answer = tuple[int, dict[str, Any], Any]
+Handler = Callable[[str, str, dict[str, str], bytes, dict[str, Any]], Awaitable[Answer]]
+READS = ("Get", "List", "Describe", "Query", "Scan", "BatchGet", "TransactGet", "Search")
+GENERATION = "slipway_journal"  # the key, in the saved DynamoDB state, of the journal generation that follows it
+PASSED_TO = {"iam:passedtoservice": "sagemaker.amazonaws.com"}
+
+
+class Emulator:
+    """The emulator with our services in it. One per process, as MiniStack's state is module-wide."""
+
+    def __init__(self, home: Home, url: str, faults: Faults) -> None:
+        emulator_hooks.check_names()
+        self.home = home
+        self.url = url
+        self.faults = faults
+        self.app = ministack.app
+        self.journal = Journal(home.state, "dynamodb")
+        self.snapshots = Snapshots(home.state, state_sources, encode_state, self.state_saved)
+        self.cloud = Cloud(
+            home=home.sagemaker,
+            region=REGION,
+            account=ACCOUNT,
+            client=self.client,
+            emit=emulator_hooks.emit,
+            role_allows=role_allows,
+            image=Images(Deployment(home)).resolve,
+            faults=faults,
+        )
+        self.sagemaker = SageMaker(self.cloud)
+        try:
+            from local.batch.service import Batch
+            self.batch = Batch(self.cloud, self.sagemaker)
+        except ImportError:
+            class B:
+                async def handle(self,*a): return 501,{},b"{}"
+            self.batch = B()
+        self.install()
+
+    def install(self) -> None:
+        """Put our services, our checks and our journal where the emulator looks for its own."""
+        router.SERVICE_PATTERNS["sagemaker"] = {"target_prefixes": ["SageMaker."]}
+        iam_actions.SERVICE_TO_IAM_NAMESPACE["sagemaker"] = "sagemaker"
+        iam_actions._BOTOCORE_SERVICE_MAP["sagemaker"] = ["sagemaker-runtime"]
+        iam_actions.extract_resource_arn = first_resource(iam_actions.extract_resource_arn)
+        handlers = ministack.SERVICE_HANDLERS
+        handlers["sagemaker"] = authorised("sagemaker", self.sagemaker.handle)
+        handlers["batch"] = authorised("batch", self.batch.handle)
+        handlers["dynamodb"] = self.journalled(handlers["dynamodb"])
+        for service in handlers:
+            handlers[service] = self.observed(service, handlers[service])
+        dynamodb.get_state = self.table_state(dynamodb.get_state)
+        emulator_hooks.install_lambda(self.snapshots.mark)
+        emulator_hooks.install_workflows(role_allows, self.snapshots.mark)
+        emulator_hooks.install_events()
+        emulator_hooks.install_resources(self.batch)
+
+    def observed(self, service: str, handler: Handler) -> Handler:
+        """`handler` with planted faults before it, and a note of what to save after it."""
+        registered = ministack.SERVICE_REGISTRY.get(service, {})
+        changed = [registered.get("state_key", registered.get("module")), *registered.get("sub_modules", ())]
+
+        async def observed(method: str, path: str, headers: dict, body: bytes, query: dict) -> Answer:
+            if self.faults.call_faults and (failure := self.planted(service, method, path, headers, body, query)):
+                return failure
+            answer = await handler(method, path, headers, body, query)
+            if service != "dynamodb" and method not in ("GET", "HEAD") and not is_read(headers):
+                for name in filter(None, changed):
+                    self.snapshots.mark(name)
+            return answer
+
+        return observed
+
+    def planted(
+        self, service: str, method: str, path: str, headers: dict, body: bytes, query: dict
+    ) -> Answer | None:
+        """The failure planted for this call, in the service's own wire format."""
+        action = iam_actions.extract_iam_action(service, method, path, headers, body, query) or ":"
+        namespace, operation = action.split(":", 1)
+        fault = self.faults.next_call(namespace, operation)
+        if fault is None:
+            return None
+        _, answer_headers, answer = iam_actions.access_denied_response(
+            service, action, "", str(uuid.uuid4()), error_code=fault.error, message=fault.message, headers=headers
+        )
+        return fault.status, answer_headers, answer
+
+    def journalled(self, handler: Handler) -> Handler:
+        """DynamoDB's handler, writing each successful change to the journal before it is answered.
+
+        The emulator handles a DynamoDB request without giving way to another one, so journal order is real order.
+        """
+
+        async def journalled(method: str, path: str, headers: dict, body: bytes, query: dict) -> Answer:
+            answer = await handler(method, path, headers, body, query)
+            if answer[0] == 200 and not is_read(headers):
+                self.journal.append(
+                    {
+                        "target": headers.get("x-amz-target", ""),
+                        "account": responses.get_account_id(),
+                        "region": responses.get_region(),
+                        "body": body.decode(),
+                    }
+                )
+            return answer
+
+        return journalled
+
+    def table_state(self, get_state: Callable[[], dict]) -> Callable[[], dict]:
+        """DynamoDB's state with the journal generation that continues it; taking it starts that generation."""
+
+        def table_state() -> dict:
+            return {**get_state(), GENERATION: self.journal.rotate()}
+
+        return table_state
+
+    def state_saved(self, name: str, state: Any) -> None:
+        """After a snapshot is on disk, the journal before it is not needed."""
+        if name == "dynamodb":
+            self.journal.drop_before(state[GENERATION])
+
+    async def recover(self) -> None:
+        """Bring back what the last snapshot lacks. Call it after MiniStack has loaded its files."""
+        saved = persistence.load_state("dynamodb") or {}
+        count = 0
+        for record in self.journal.records(saved.get(GENERATION, 0)):
+            await contextless(functools.partial(replay, record))
+            count += 1
+        if count:
+            logger.info("Replayed %d DynamoDB writes that were made after the last snapshot.", count)
+            self.snapshots.mark("dynamodb")
+        for function in lambda_svc._functions._data.values():
+            lambda_runtime.execution_credentials(function["config"])  # links its functions signed stay good
+        emulator_hooks.announce_interrupted_executions()
+        ministack.PERSIST_STATE = False  # from here on the snapshots are the ones who save
+
+    async def start(self) -> None:
+        """Start our services; the emulator answers by now."""
+        await self.sagemaker.start()
+
+    async def stop_services(self) -> None:
+        """Stop what our services run, while the emulator still answers them."""
+        await self.sagemaker.shutdown()
+
+    async def close(self) -> None:
+        """Save everything and end the functions' workers. No request is in progress any more."""
+        await self.snapshots.save_all()
+        await asyncio.to_thread(lambda_runtime.reset)
+
+    def each_tick(self) -> None:
+        """Let a long journal become a snapshot."""
+        if self.journal.size() > JOURNAL_BYTES:
+            self.snapshots.mark("dynamodb")
+
+    def client(self, service: str, role_arn: str | None = None) -> Any:
+        """A boto3 client against this emulator, as root or as a session of the role."""
+        key = self.home.root_key()
+        if role_arn is not None:
+            key = role_session(role_arn, key["secret_access_key"])
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name=REGION,
+            aws_access_key_id=key["access_key_id"],
+            aws_secret_access_key=key["secret_access_key"],
+            aws_session_token=key.get("session_token"),
+            config=Config(signature_version="s3v4" if service == "s3" else None, retries={"max_attempts": 3}),
+        )
+
+
+def state_sources() -> dict[str, Callable[[], Any]]:
+    """The loaded services by the name of their state file."""
+    return ministack._build_persistence_save_dict()
+
+
+def encode_state(name: str, state: Any) -> str:
+    """The text MiniStack loads this service's state from."""
+    wrapped = {"__ministack_format__": persistence._state_format_version(name), "payload": state}
+    return json.dumps(wrapped, default=persistence._json_default)
+
+
+async def contextless(call: Callable[[], Awaitable[None]]) -> None:
+    """Run `call` without leaving its account and region set for what follows."""
+    token_account = responses._request_account_id.set(ACCOUNT)
+    token_region = responses._request_region.set(REGION)
+    try:
+        await call()
+    finally:
+        responses._request_account_id.reset(token_account)
+        responses._request_region.reset(token_region)
+
+
+async def replay(record: dict[str, str]) -> None:
+    """Make one journalled DynamoDB write again."""
+    responses.set_request_account_id(record["account"])
+    responses.set_request_region(record["region"])
+    headers = {"x-amz-target": record["target"]}
+    status, _, answer = await dynamodb.handle_request("POST", "/", headers, record["body"].encode(), {})
+    if status != 200:
+        logger.error("A journalled write could not be made again: %s: %s", record["target"], answer)
+
+
+def is_read(headers: dict[str, str]) -> bool:
+    """Whether the request's target names an operation that changes nothing."""
+    return headers.get("x-amz-target", "").rpartition(".")[2].startswith(READS)
+
+
+def first_resource(inner: Callable[..., str]) -> Callable[..., str]:
+    """MiniStack's request-to-ARN function, knowing SageMaker and Batch too."""
+
+    def resource(service, method, path, headers, body, query, region, account) -> str:
+        if service not in ("sagemaker", "batch"):
+            return inner(service, method, path, headers, body, query, region, account)
+        action = iam_actions.extract_iam_action(service, method, path, headers, body, query) or ":"
+        return access.resources(service, action.split(":")[1], path, body, region, account)[0]
+
+    return resource
+
+
+def authorised(service: str, handler: Handler) -> Handler:
+    """Our service's handler behind what MiniStack's own check leaves out: further resources, and passed roles."""
+
+    async def authorised(method: str, path: str, headers: dict, body: bytes, query: dict) -> Answer:
+        caller = role_of(iam_evaluator.caller_arn())
+        action = iam_actions.extract_iam_action(service, method, path, headers, body, query) or ":"
+        operation = action.split(":")[1]
+        needed = [(action, arn) for arn in access.resources(service, operation, path, body, REGION, ACCOUNT)[1:]]
+        needed += [("iam:PassRole", arn) for arn in access.passed_roles(service, operation, body)]
+        for wanted, arn in needed:
+            if not role_allows(caller, wanted, arn):
+                return iam_actions.access_denied_response(service, wanted, caller, "", resource_arn=arn)
+        return await handler(method, path, {**headers, CALLER_HEADER: caller}, body, query)
+
+    return authorised
+
+
+def role_of(principal_arn: str) -> str:
+    """The role ARN behind an assumed-role session; any other principal's ARN as it is."""
+    if ":assumed-role/" not in principal_arn:
+        return principal_arn
+    name = principal_arn.split(":assumed-role/")[1].split("/")[0]
+    role = ministack._get_module("iam")._roles.get_scoped(ACCOUNT, None, name)
+    return role["Arn"] if role else principal_arn
+
+
+def role_allows(role_arn: str, action: str, resource_arn: str) -> bool:
+    """Whether the role's policies, within its boundary, allow the action; root may do everything."""
+    if role_arn.endswith(":root"):
+        return True
+    name = role_arn.rsplit("/", 1)[-1]
+    context = iam_evaluator.EvalContext(
+        principal_arn=role_arn,
+        principal_type="AssumedRole",
+        principal_account=ACCOUNT,
+        action=action,
+        resource_arn=resource_arn,
+        region=REGION,
+        secure_transport=True,
+        service_context=PASSED_TO if action == "iam:PassRole" else {},
+    )
+    limits = iam_evaluator._permissions_boundary(ministack._get_module("iam")._roles, name, ACCOUNT)
+    policies = iam_evaluator._gather_role_policies(name, ACCOUNT)
+    return iam_evaluator.evaluate(context, policies, *limits).decision == "Allow"
+
+
+def role_session(role_arn: str, secret: str) -> dict[str, str]:
+    """The role's session credentials, registered with the emulator. The same role always gets the same ones."""
+    name = role_arn.rsplit("/", 1)[-1]
+    digest = hmac.new(secret.encode(), role_arn.encode(), hashlib.sha512).hexdigest()
+    key = {
+        "access_key_id": f"ASIA{digest[:16].upper()}",
+        "secret_access_key": digest[16:56],
+        "session_token": digest[56:],
+    }
+    sts.register_session(
+        key["access_key_id"],
+        {
+            "Arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/{name}/sagemaker",
+            "UserId": f"{name}:sagemaker",
+            "SecretAccessKey": key["secret_access_key"],
+            "SessionToken": key["session_token"],
+        },
+    )
+    return key

@@ -1,0 +1,303 @@
+"""The changes to MiniStack's Lambda, Step Functions, EventBridge and CloudFormation. See emulator.
+
+Each private name that the two modules rely on is in NAMES, and `check_names` refuses a MiniStack without it.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import importlib
+import importlib.metadata
+import inspect
+import json
+import logging
+import queue
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from ministack.core import lambda_runtime, responses
+from ministack.services import eventbridge, lambda_svc, stepfunctions
+from ministack.services.cloudformation import provisioners
+
+from local.home import ACCOUNT, REGION, PlatformError
+
+logger = logging.getLogger("slipway.emulator")
+
+VERSION = "1.5.33"
+NAMES: dict[str, dict[str, list[str] | None]] = {  # module -> name -> its parameters, None where it is not called
+    "app": {
+        "SERVICE_HANDLERS": None,
+        "SERVICE_REGISTRY": None,
+        "_build_persistence_save_dict": [],
+        "_get_module": ["name"],
+    },
+    "core.router": {"SERVICE_PATTERNS": None},
+    "core.persistence": {"_json_default": ["obj"], "_state_format_version": ["service"], "load_state": ["service"]},
+    "core.responses": {"_request_account_id": None, "_request_region": None},
+    "core.iam_actions": {
+        "SERVICE_TO_IAM_NAMESPACE": None,
+        "_BOTOCORE_SERVICE_MAP": None,
+        "extract_iam_action": ["service", "method", "path", "headers", "body", "query_params"],
+        "extract_resource_arn": [
+            "service", "method", "path", "headers", "body", "query_params", "region", "account_id",
+        ],
+        "access_denied_response": None,
+    },
+    "core.iam_evaluator": {
+        "EvalContext": None,
+        "evaluate": ["ctx", "policies", "limits"],
+        "caller_arn": [],
+        "_gather_role_policies": ["role_name", "account_id"],
+        "_permissions_boundary": ["store", "name", "account_id"],
+    },
+    "core.lambda_runtime": {
+        "_PYTHON_WORKER_SCRIPT": None,
+        "Worker": None,
+        "execution_credentials": ["config"],
+        "reset": [],
+    },
+    "services.iam": {"_roles": None},
+    "services.sts": {"register_session": ["access_key", "session"]},
+    "services.dynamodb": {
+        "get_state": [],
+        "handle_request": ["method", "path", "headers", "body", "query_params"],
+    },
+    "services.lambda_svc": {
+        "_functions": None,
+        "_emit_lambda_logs": None,
+        "_get_func_record_for_ref": ["function_ref"],
+        "_execution_record_for_config": ["func", "config"],
+        "invoke_async_with_retry": ["func", "event"],
+    },
+    "services.eventbridge": {
+        "_put_events": ["data", "allow_aws_source"],
+        "_dispatch_to_lambda": ["arn", "payload"],
+    },
+    "services.stepfunctions": {
+        "_executions": None,
+        "_state_machines": None,
+        "_task_tokens": None,
+        "_ExecutionError": ["error", "cause"],
+        "_add_event": ["execution", "event_type", "details"],
+        "_call_lambda": ["func_ref", "event"],
+        "_emit_execution_status_event": ["execution"],
+        "_fail_execution": ["execution", "error", "cause"],
+        "_extract_lambda_ref": ["resource"],
+        "_invoke_resource": ["resource", "input_data"],
+        "_invoke_with_callback": ["resource", "input_data", "token", "state_def"],
+        "_run_execution": ["exec_arn"],
+    },
+    "services.cloudformation.provisioners": {"_RESOURCE_HANDLERS": None},
+}  # fmt: skip
+WORKER_END = "        _real_stdout.flush()\n\nrun()"  # the last lines of a Python worker's loop
+LOGS_END = "\x1eslipway:end-of-logs"
+LOGS_SECONDS = 0.25
+WAIT_SECONDS = 0.5
+
+BATCH_TYPES = {  # CloudFormation type -> our Batch's noun, the attribute with the ARN, the name property
+    "AWS::Batch::ServiceEnvironment": ("service_environment", "ServiceEnvironmentArn", "ServiceEnvironmentName"),
+    "AWS::Batch::SchedulingPolicy": ("scheduling_policy", "Arn", "Name"),
+    "AWS::Batch::JobQueue": ("job_queue", "JobQueueArn", "JobQueueName"),
+}
+
+_execution: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("execution", default=None)
+
+
+def check_names() -> None:
+    """Make sure this MiniStack has what we rely on. Raises PlatformError."""
+    found = importlib.metadata.version("ministack")
+    problems = [] if found == VERSION else [f"version {found} instead of {VERSION}"]
+    for module_name, names in NAMES.items():
+        module = importlib.import_module(f"ministack.{module_name}")
+        for name, parameters in names.items():
+            value = getattr(module, name, None)
+            if value is None:
+                problems.append(f"no {module_name}.{name}")
+            elif parameters is not None and list(inspect.signature(value).parameters) != parameters:
+                problems.append(f"other parameters of {module_name}.{name}")
+    if lambda_runtime._PYTHON_WORKER_SCRIPT.count(WORKER_END) != 1:
+        problems.append("another Python worker script")
+    if problems:
+        raise PlatformError(
+            f"The installed MiniStack is not the one this platform knows ({'; '.join(problems)}); run `make env`."
+        )
+
+
+# --- Lambda ----------------------------------------------------------------------------------------------------------
+
+
+def install_lambda(mark: Callable[[str], None]) -> None:
+    """Make a worker say where an invocation's log ends, so that no one waits to see whether more comes."""
+    say_end = f"        print({LOGS_END!r}, file=sys.stderr, flush=True)\n"
+    lambda_runtime._PYTHON_WORKER_SCRIPT = lambda_runtime._PYTHON_WORKER_SCRIPT.replace(WORKER_END, say_end + WORKER_END)
+    lambda_runtime.Worker._drain_stderr_bounded = drain_log
+    emit_logs = lambda_svc._emit_lambda_logs
+
+    def emit_and_mark(*args: Any, **kwargs: Any) -> None:
+        emit_logs(*args, **kwargs)
+        mark("cloudwatch_logs")
+
+    lambda_svc._emit_lambda_logs = emit_and_mark
+
+
+def drain_log(worker: Any) -> str:
+    """The log lines of the invocation that just ended."""
+    lines: list[str] = []
+    while True:
+        try:
+            line = worker._stderr_queue.get(timeout=LOGS_SECONDS)
+        except queue.Empty:  # the worker died
+            return "\n".join(lines)
+        if line == LOGS_END:
+            return "\n".join(lines)
+        lines.append(line)
+
+
+# --- Step Functions --------------------------------------------------------------------------------------------------
+
+
+def install_workflows(role_allows: Callable[[str, str, str], bool], mark: Callable[[str], None]) -> None:
+    """Run every task under its state machine's role, fail a callback task whose function fails, save what happens."""
+    run, call, invoke = stepfunctions._run_execution, stepfunctions._call_lambda, stepfunctions._invoke_resource
+    fail, add_event = stepfunctions._fail_execution, stepfunctions._add_event
+
+    def run_execution(exec_arn: str) -> None:
+        _execution.set(stepfunctions._executions.get(exec_arn))
+        run(exec_arn)
+        mark("stepfunctions")
+
+    def call_lambda(func_ref: str, event: Any) -> Any:
+        _, config, _ = lambda_svc._get_func_record_for_ref(func_ref)
+        function_arn = config["FunctionArn"] if config else func_ref
+        execution = _execution.get()
+        machine = stepfunctions._state_machines.get(execution["stateMachineArn"]) if execution else None
+        role = machine["roleArn"] if machine else ""
+        if not role_allows(role, "lambda:InvokeFunction", function_arn):
+            raise stepfunctions._ExecutionError(
+                "Lambda.AWSLambdaException",
+                f"{role} is not authorized to perform: lambda:InvokeFunction on resource: {function_arn}",
+            )
+        return call(func_ref, event)
+
+    def invoke_resource(resource: str, input_data: Any) -> Any:
+        if "states:::lambda:invoke" not in resource and not stepfunctions._extract_lambda_ref(resource):
+            raise stepfunctions._ExecutionError(
+                "States.Runtime", f"The local platform checks roles for Lambda tasks only, and so refuses {resource}."
+            )
+        return invoke(resource, input_data)
+
+    def fail_execution(execution: dict[str, Any], error: str, cause: str) -> None:
+        if execution["status"] == "RUNNING":  # an aborted execution stays aborted
+            fail(execution, error, cause)
+
+    def add_and_mark(execution: dict[str, Any], event_type: str, details: dict[str, Any] | None = None) -> Any:
+        mark("stepfunctions")
+        return add_event(execution, event_type, details)
+
+    stepfunctions._run_execution = run_execution
+    stepfunctions._call_lambda = call_lambda
+    stepfunctions._invoke_resource = invoke_resource
+    stepfunctions._fail_execution = fail_execution
+    stepfunctions._invoke_with_callback = invoke_with_callback
+    stepfunctions._add_event = add_and_mark
+
+
+def invoke_with_callback(resource: str, input_data: Any, token: str, state_def: dict[str, Any]) -> Any:
+    """Invoke the task, then wait for its token. Unlike MiniStack's own: a failing invocation fails the task."""
+    waiter: dict[str, Any] = {"event": threading.Event(), "result": None, "error": None, "heartbeat": None}
+    stepfunctions._task_tokens[token] = waiter
+    try:
+        stepfunctions._invoke_resource(resource.replace(".waitForTaskToken", ""), input_data)
+        wait_for_answer(waiter, state_def)
+    finally:
+        stepfunctions._task_tokens.pop(token, None)
+    if waiter["error"]:
+        raise stepfunctions._ExecutionError(waiter["error"]["Error"], waiter["error"]["Cause"])
+    return json.loads(waiter["result"])
+
+
+def wait_for_answer(waiter: dict[str, Any], state_def: dict[str, Any]) -> None:
+    """Wait until the token is answered. Raises what ends the wait otherwise: a timeout, or the execution's end."""
+    execution = _execution.get()
+    timeout, heartbeat = (state_def.get(name, float("inf")) for name in ("TimeoutSeconds", "HeartbeatSeconds"))
+    began = beat = time.monotonic()
+    seen = None
+    while not waiter["event"].wait(WAIT_SECONDS):
+        now = time.monotonic()
+        if waiter["heartbeat"] != seen:
+            seen, beat = waiter["heartbeat"], now
+        if execution and execution["status"] != "RUNNING":
+            raise stepfunctions._ExecutionError("States.TaskFailed", "The execution has ended.")
+        if now - began > timeout:
+            raise stepfunctions._ExecutionError("States.Timeout", "The task token was not answered in time.")
+        if now - beat > heartbeat:
+            raise stepfunctions._ExecutionError("States.HeartbeatTimeout", "The task sent no heartbeat in time.")
+
+
+def announce_interrupted_executions() -> None:
+    """Send the FAILED event of each execution that MiniStack failed because it was running when the process died."""
+    for execution in stepfunctions._executions.all_values():
+        if execution.get("error") == "States.ServiceRestart" and execution["events"][-1]["type"] != "ExecutionFailed":
+            details = {"error": execution["error"], "cause": execution["cause"]}
+            stepfunctions._add_event(execution, "ExecutionFailed", {"executionFailedEventDetails": details})
+            stepfunctions._emit_execution_status_event(execution)
+
+
+# --- EventBridge -----------------------------------------------------------------------------------------------------
+
+
+def install_events() -> None:
+    """Give a rule's function the retries and dead-letter queue that an asynchronous invocation has."""
+
+    def dispatch_to_lambda(arn: str, payload: str) -> None:
+        function, config, name = lambda_svc._get_func_record_for_ref(arn)
+        if not function or not config:
+            logger.warning("A rule names the function %s, which does not exist.", name)
+            return
+        record = lambda_svc._execution_record_for_config(function, config)
+        lambda_svc.invoke_async_with_retry(record, json.loads(payload))
+
+    eventbridge._dispatch_to_lambda = dispatch_to_lambda
+
+
+def emit(source: str, detail_type: str, detail: dict[str, Any], resources: list[str]) -> None:
+    """Put one event on the default bus; our services may say aws.* as AWS's own do. Any thread may call it."""
+    entry = {"Source": source, "DetailType": detail_type, "Detail": json.dumps(detail), "Resources": resources}
+    contextvars.copy_context().run(put_event, entry)
+
+
+def put_event(entry: dict[str, Any]) -> None:
+    """Put one event in the platform's account and region."""
+    responses.set_request_account_id(ACCOUNT)
+    responses.set_request_region(REGION)
+    eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
+
+
+# --- CloudFormation --------------------------------------------------------------------------------------------------
+
+
+def install_resources(batch: Any) -> None:
+    """Teach CloudFormation the Batch types that MiniStack lacks."""
+    for resource_type, (noun, attribute, name) in BATCH_TYPES.items():
+        provisioners._RESOURCE_HANDLERS[resource_type] = batch_handlers(batch, noun, attribute, name)
+
+
+def batch_handlers(batch: Any, noun: str, attribute: str, name: str) -> dict[str, Callable[..., Any]]:
+    """MiniStack's create, update and delete functions for one noun of our Batch. The physical id is the ARN."""
+
+    def create(logical_id: str, props: dict[str, Any], stack_name: str) -> tuple[str, dict[str, str]]:
+        generated = f"{stack_name}-{logical_id}-{uuid.uuid4().hex[:12]}"
+        arn = getattr(batch, f"create_{noun}")({name: generated, **props})
+        return arn, {attribute: arn}
+
+    def update(arn: str, old_props: dict, new_props: dict, stack_name: str) -> tuple[str, dict[str, str]]:
+        getattr(batch, f"update_{noun}")(arn, new_props)
+        return arn, {attribute: arn}
+
+    def delete(arn: str, props: dict[str, Any]) -> None:
+        getattr(batch, f"delete_{noun}")(arn)
+
+    return {"create": create, "update": update, "delete": delete}

@@ -1,0 +1,139 @@
+"""The one address people and browsers use: the API on any host name, presigned S3 on 127.0.0.1, nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from starlette.responses import JSONResponse, RedirectResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from local.guard import headers_of
+
+MAX_BODY_BYTES = 10 * 1024 * 1024  # API Gateway's limit
+INTEGRATION_SECONDS = 29.0  # API Gateway's limit
+PRESIGNED = (b"X-Amz-Signature=", b"X-Amz-Credential=", b"X-Amz-Algorithm=AWS4-HMAC-SHA256")
+S3_METHODS = ("GET", "HEAD", "PUT", "OPTIONS")
+STEERING_HEADERS = (b"host", b"x-amz-target", b"x-forwarded-host", b"x-forwarded-proto")
+
+
+class BodyTooLarge(Exception):
+    """The request's body is longer than API Gateway takes."""
+
+
+def front_door(
+    emulator: ASGIApp, emulator_port: int, port: int, api_id: Callable[[], str | None], buckets: Callable[[], set[str]]
+) -> ASGIApp:
+    """The front door before `emulator`. `api_id` and `buckets` name what is deployed at the time of each request."""
+
+    async def door(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        path = scope["path"]
+        if path == "/":
+            await RedirectResponse("/api/docs")(scope, receive, send)
+        elif path == "/api" or path.startswith("/api/"):
+            deployed = api_id()
+            if deployed is None:
+                await refuse(send, 503, "unavailable", "The platform is not deployed yet; wait for `make up` to end.")
+            else:
+                await call_api(emulator, api_scope(scope, deployed, emulator_port), receive, send)
+        elif is_presigned(scope, port, buckets()):
+            await emulator({**scope, "scheme": "https"}, receive, send)
+        else:
+            await refuse(send, 404, "not_found", "Nothing is here; the API is under /api and its pages are at /api/docs.")
+
+    return door
+
+
+def api_scope(scope: Scope, api_id: str, emulator_port: int) -> Scope:
+    """The request as the emulator's REST API `api_id` takes it: stage `api`, path-style."""
+    prefix = f"/restapis/{api_id}/api/_user_request_"
+    raw_path = scope.get("raw_path") or scope["path"].encode()
+    host = headers_of(scope).get("host", "")
+    headers = [(name, value) for name, value in scope["headers"] if name.lower() not in STEERING_HEADERS]
+    headers += [(b"host", f"127.0.0.1:{emulator_port}".encode()), (b"x-forwarded-host", host.encode("latin-1"))]
+    return {
+        **scope,
+        "path": prefix + (scope["path"].removeprefix("/api") or "/"),
+        "raw_path": prefix.encode() + (raw_path.removeprefix(b"/api") or b"/"),
+        "headers": headers,
+    }
+
+
+def is_presigned(scope: Scope, port: int, buckets: set[str]) -> bool:
+    """Whether this is a presigned S3 request for one of the platform's buckets, and carries no other authority."""
+    headers = headers_of(scope)
+    return (
+        headers.get("host") == f"127.0.0.1:{port}"
+        and "authorization" not in headers
+        and "x-amz-target" not in headers
+        and scope["method"] in S3_METHODS
+        and all(part in scope["query_string"] for part in PRESIGNED)
+        and re.match(r"/([^/]+)/.", scope["path"] or "") is not None
+        and scope["path"].split("/")[1] in buckets
+    )
+
+
+async def call_api(emulator: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Pass one request to the emulator under API Gateway's limits, which the emulator does not know."""
+    answered = abandoned = False
+    length = headers_of(scope).get("content-length", "")
+    if length.isdigit() and int(length) > MAX_BODY_BYTES:
+        await refuse_body(send)
+        return
+
+    async def limited_send(message: Message) -> None:
+        nonlocal answered
+        if not abandoned:
+            answered = True
+            await send(message)
+
+    call = asyncio.ensure_future(emulator(scope, counted(receive), limited_send))
+    try:
+        await asyncio.wait_for(asyncio.shield(call), INTEGRATION_SECONDS)
+    except BodyTooLarge:
+        await refuse_body(send)
+    except TimeoutError:
+        if answered:  # only a stream is allowed to last longer
+            await call
+            return
+        abandoned = True  # a running function is not stopped by its caller's timeout, here as on AWS
+        call.add_done_callback(lambda done: done.exception())
+        await refuse(send, 504, "timeout", "The request took longer than 29 seconds.")
+
+
+def counted(receive: Receive) -> Receive:
+    """`receive`, raising BodyTooLarge once the body is past the limit."""
+    total = 0
+
+    async def counting() -> Message:
+        nonlocal total
+        message = await receive()
+        total += len(message.get("body", b""))
+        if total > MAX_BODY_BYTES:
+            raise BodyTooLarge
+        return message
+
+    return counting
+
+
+async def refuse_body(send: Send) -> None:
+    """Answer 413, as API Gateway does."""
+    await refuse(
+        send, 413, "payload_too_large", "The request body is longer than 10 MiB; upload large files to S3 instead."
+    )
+
+
+async def refuse(send: Send, status: int, code: str, detail: str) -> None:
+    """Answer in the API's error shape."""
+    content: dict[str, Any] = {"detail": detail, "code": code, "request_id": str(uuid.uuid4())}
+    await JSONResponse(content, status, headers={"Access-Control-Allow-Origin": "*"})({"type": "http"}, no_body, send)
+
+
+async def no_body() -> Message:
+    """The receive channel of an answer that reads nothing."""
+    return {"type": "http.disconnect"}

@@ -1,0 +1,113 @@
+"""Our local SageMaker: one request handler over training jobs, models, endpoint configurations and endpoints."""
+
+import inspect
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from local.cloud import Cloud
+from local.sagemaker.endpoints import Endpoints
+from local.sagemaker.events import EventSender
+from local.sagemaker.models import EndpointConfigs, Models
+from local.sagemaker.protocol import (
+    Response,
+    ServiceError,
+    error_response,
+    invalid,
+    json_response,
+    not_implemented,
+    problems,
+    project,
+    service_model,
+)  # fmt: skip
+from local.sagemaker.runtime import Runtime
+from local.sagemaker.store import Record
+from local.sagemaker.tags import Tags
+from local.sagemaker.training import TrainingJobs
+
+logger = logging.getLogger(__name__)
+STOP_GRACE = 120.0  # seconds between SIGTERM and SIGKILL of StopTrainingJob
+HEALTH_TIMEOUT = 480.0  # seconds a container has to answer its first ping
+SHUTDOWN_GRACE = 5.0  # seconds a program has to end when the platform goes down
+
+
+class SageMaker:
+    """Create, call and close it on one event loop; the graces and timeouts are SageMaker's unless a test sets them."""
+
+    def __init__(self, cloud: Cloud, stop_grace: float = STOP_GRACE, health_timeout: float = HEALTH_TIMEOUT) -> None:
+        self._model = service_model("sagemaker")
+        self._events = EventSender(cloud)
+        self.training = TrainingJobs(cloud, self._events, stop_grace)
+        self._models = Models(cloud)
+        self._configs = EndpointConfigs(cloud, self._models)
+        self._endpoints = Endpoints(cloud, self._models, self._configs, self._events, health_timeout)
+        self._runtime = Runtime(cloud, self._endpoints)
+        self._operations = self._table()
+
+    async def start(self) -> None:
+        """Recovers what an earlier platform left; S3 must answer by now, as endpoints may read their models again."""
+        await self.training.start()
+        self._endpoints.start()
+
+    async def shutdown(self, grace: float = SHUTDOWN_GRACE) -> None:
+        """Ends every process and stores the state; S3 and logs must still answer."""
+        await self.training.shutdown(grace)
+        await self._endpoints.shutdown(grace)
+        await self._events.close()
+
+    async def handle(
+        self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
+    ) -> Response:
+        """Answers one HTTP request of the SageMaker or SageMaker Runtime API; header names are lower case."""
+        try:
+            if path.startswith("/endpoints/"):
+                return await self._runtime.handle(method, path, headers, body)
+            operation = headers.get("x-amz-target", "").removeprefix("SageMaker.")
+            return json_response(await self.call(operation, _parse(body)))
+        except ServiceError as error:
+            return error_response(error)
+        except Exception as error:
+            logger.exception("%s %s", method, headers.get("x-amz-target", path))
+            return error_response(ServiceError("InternalFailure", repr(error), 500))
+
+    async def call(self, operation: str, request: Record) -> Record:
+        """One API operation, validated like any client's. Raises ServiceError."""
+        implementation = self._operations.get(operation)
+        if implementation is None:
+            raise not_implemented(f"SageMaker's operation {operation or '(none given)'}")
+        model = self._model.operation_model(operation)
+        if found := problems(model.input_shape, request):
+            raise invalid(" ".join(found))
+        result = implementation(request)
+        return project(model.output_shape, await result if inspect.isawaitable(result) else result) or {}
+
+    def _table(self) -> dict[str, Callable[[Record], Any]]:
+        tags = Tags([self.training.store, self._models.store, self._configs.store, self._endpoints.store])
+        table: dict[str, Callable[[Record], Any]] = {
+            "StopTrainingJob": self.training.stop,
+            "UpdateEndpoint": self._endpoints.update,
+            "AddTags": tags.add,
+            "DeleteTags": tags.remove,
+            "ListTags": tags.list,
+        }
+        nouns = {
+            "TrainingJob": self.training,
+            "Model": self._models,
+            "EndpointConfig": self._configs,
+            "Endpoint": self._endpoints,
+        }
+        for noun, resource in nouns.items():
+            table[f"Create{noun}"], table[f"Describe{noun}"] = resource.create, resource.describe
+            table[f"Delete{noun}"], table[f"List{noun}s"] = resource.delete, resource.list
+        return table
+
+
+def _parse(body: bytes) -> Record:
+    try:
+        request = json.loads(body or b"{}")
+    except ValueError as error:
+        raise ServiceError("SerializationException", "The request body is not JSON.") from error
+    if not isinstance(request, dict):
+        raise ServiceError("SerializationException", "The request body is not a JSON object.")
+    return request

@@ -1,10 +1,10 @@
 """Check a request against AWS's own model of it: botocore's validator, and the patterns and lengths it leaves out."""
 
-import re
 from functools import cache
 from typing import Any
 
 import botocore.session
+import regex
 from botocore.model import ServiceModel, Shape
 from botocore.validate import ParamValidator
 
@@ -39,7 +39,7 @@ def _constraints(value: Any, shape: Shape, path: str) -> Any:
         for index, inner in enumerate(value):
             yield from _constraints(inner, shape.member, f"{path}[{index}]")  # pyright: ignore[reportAttributeAccessIssue]
     elif isinstance(value, str):
-        if "pattern" in metadata and not re.fullmatch(metadata["pattern"], value):
+        if "pattern" in metadata and not regex.fullmatch(metadata["pattern"], value):
             yield f"{path}: {value!r} does not match"
         if len(value) > metadata.get("max", len(value)):
             yield f"{path}: {len(value)} characters are more than {metadata['max']}"

@@ -1,0 +1,72 @@
+"""What journeys start from: users of the running platform, data sets, and a trained model."""
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from local.api_client import ApiClient
+from local.demo import breast_cancer, to_csv
+from tests.platform import Platform
+
+PASSWORD = "Correct-horse-7"
+PARAMETERS = {"target": "diagnosis", "algorithm": "logistic_regression"}
+ENDED = ("completed", "failed", "cancelled")
+
+
+@pytest.fixture(scope="session")
+def new_user(platform: Platform) -> Callable[..., ApiClient]:
+    """Return a function that makes a user (in a group, if given) and logs them in."""
+
+    def make(group: str | None = None) -> ApiClient:
+        username = f"user-{secrets.token_hex(4)}"
+        api = ApiClient(platform.api_url)
+        api.register(username, f"{username}@example.com", PASSWORD)
+        if group:
+            platform.client("cognito-idp").admin_add_user_to_group(
+                UserPoolId=platform.outputs["UserPoolId"], Username=username, GroupName=group
+            )
+        api.login(username, PASSWORD)
+        return api
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def member(new_user: Callable[..., ApiClient]) -> ApiClient:
+    """A user like any other."""
+    return new_user()
+
+
+@pytest.fixture(scope="session")
+def rows() -> list[dict[str, Any]]:
+    """scikit-learn's breast-cancer data."""
+    return breast_cancer()
+
+
+@pytest.fixture(scope="session")
+def dataset(member: ApiClient, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The member's data set, ready."""
+    return upload(member, rows)
+
+
+@pytest.fixture(scope="session")
+def trained(member: ApiClient, dataset: dict[str, Any]) -> dict[str, Any]:
+    """A completed job of the member."""
+    return train(member, dataset)
+
+
+def upload(api: ApiClient, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Upload rows as a data set and wait until it is ready."""
+    uploaded = api.upload(to_csv(rows), "rows.csv", name="Rows")
+    ready = api.wait(f"/datasets/{uploaded['id']}", "ready", "failed")
+    assert ready["status"] == "ready", ready
+    return ready
+
+
+def train(api: ApiClient, dataset: dict[str, Any], **parameters: Any) -> dict[str, Any]:
+    """Train on a data set and wait for the end."""
+    request = {"name": "Cancer", "dataset_id": dataset["id"], "parameters": PARAMETERS | parameters}
+    job = api.call("POST", "/jobs", request)
+    return api.wait(f"/jobs/{job['id']}", *ENDED)

@@ -76,12 +76,12 @@ def complete(bucket: str, key: str, upload_id: str, size: int) -> None:
     wrong = [part["PartNumber"] for part in parts if part["Size"] != wanted.get(part["PartNumber"])]
     if wrong:
         raise BadRequest(f"Part {wrong[0]} has another size than the plan says; upload it again.")
-    aws.client("s3").complete_multipart_upload(
-        Bucket=bucket,
-        Key=key,
-        UploadId=upload_id,
-        MultipartUpload={"Parts": [{"PartNumber": p["PartNumber"], "ETag": p["ETag"]} for p in parts]},
-    )
+    s3 = aws.client("s3")
+    etags = {"Parts": [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in parts]}
+    try:
+        s3.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id, MultipartUpload=etags)
+    except s3.exceptions.NoSuchUpload as error:
+        raise Conflict("This upload was completed or given up already.") from error
 
 
 def abort(bucket: str, key: str, upload_id: str) -> None:

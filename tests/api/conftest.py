@@ -1,0 +1,190 @@
+"""A local AWS for the session, and clients that call a noun's Lambda handler as API Gateway does.
+
+Run: python -m pytest tests/api
+"""
+
+import importlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import requests
+
+from lambdas.common import aws
+from lambdas.common.ids import new_id
+from tests.api.client import ApiClient
+
+REGION = "us-east-1"
+NOUN_TABLES = ["ACCOUNTS_TABLE", "DATASETS_TABLE", "MODELS_TABLE", "JOBS_TABLE", "ENDPOINTS_TABLE"]
+BUCKETS = ["DATASETS_BUCKET", "MODELS_BUCKET", "JOBS_BUCKET"]
+START_SECONDS = 60
+
+
+@pytest.fixture(scope="session")
+def aws_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A MiniStack of this session's own, empty, on a free loopback port."""
+    home = tmp_path_factory.mktemp("aws")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | {
+        "GATEWAY_PORT": str(port),
+        "BIND_HOST": "127.0.0.1",
+        "S3_DATA_DIR": str(home / "s3"),
+        "STATE_DIR": str(home / "state"),
+        "SFTP_ENABLED": "0",
+        "IOT_MTLS_ENABLED": "0",
+        "LOG_LEVEL": "WARNING",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": REGION,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    with (home / "log").open("wb") as log:
+        server = subprocess.Popen([sys.executable, "-m", "ministack"], env=environment, stdout=log, stderr=log)
+        endpoint = f"http://127.0.0.1:{port}"
+        try:
+            wait_until_healthy(endpoint, server, home / "log")
+            yield endpoint
+        finally:
+            server.terminate()
+            try:
+                server.wait(20)
+            except subprocess.TimeoutExpired:
+                server.kill()
+
+
+def wait_until_healthy(endpoint: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    """Poll until the server answers; fails with its log when it ends or takes too long."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            if requests.get(f"{endpoint}/_ministack/health", timeout=2).ok:
+                return
+        except requests.ConnectionError:
+            time.sleep(0.05)
+    pytest.fail(f"MiniStack did not start:\n{log.read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def platform(aws_endpoint: str) -> Iterator[None]:
+    """The stage's tables, buckets, user pool and workflow, and the environment its functions would have."""
+    patch = pytest.MonkeyPatch()
+    for name, value in {
+        "AWS_ENDPOINT_URL": aws_endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "SLIPWAY_S3_ENDPOINT": aws_endpoint,
+        "STAGE": "test",
+        "POWERTOOLS_SERVICE_NAME": "test",
+        "SIGN_UP": "open",
+        "SIGN_UP_DOMAINS": "",
+        "MAX_DATASET_BYTES": str(5 * 1024**3),
+    }.items():
+        patch.setenv(name, value)
+    patch.delenv("AWS_PROFILE", raising=False)
+    aws.client.cache_clear()
+    aws.s3_presigner.cache_clear()
+    for name, value in (create_tables() | create_buckets() | create_user_pool() | create_workflow()).items():
+        patch.setenv(name, value)
+    yield
+    patch.undo()
+
+
+def create_tables() -> dict[str, str]:
+    """Create the tables as the data stack does; return variable -> table name."""
+    dynamodb = boto3.client("dynamodb")
+    owner_and_id: Any = [{"AttributeName": "owner", "KeyType": "HASH"}, {"AttributeName": "id", "KeyType": "RANGE"}]
+    only_id: Any = [{"AttributeName": "id", "KeyType": "HASH"}]
+    types: Any = [{"AttributeName": name, "AttributeType": "S"} for name in ("owner", "id")]
+    by_id: Any = [{"IndexName": "by_id", "KeySchema": only_id, "Projection": {"ProjectionType": "KEYS_ONLY"}}]
+    for table in NOUN_TABLES:
+        dynamodb.create_table(
+            TableName=physical(table),
+            KeySchema=owner_and_id,
+            AttributeDefinitions=types,
+            GlobalSecondaryIndexes=by_id,
+            BillingMode="PAY_PER_REQUEST",
+        )
+    dynamodb.create_table(
+        TableName=physical("WAITS_TABLE"),
+        KeySchema=only_id,
+        AttributeDefinitions=types[1:],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    return {table: physical(table) for table in [*NOUN_TABLES, "WAITS_TABLE"]}
+
+
+def create_buckets() -> dict[str, str]:
+    """Create the buckets, versioned; return variable -> bucket name."""
+    s3 = boto3.client("s3")
+    for bucket in BUCKETS:
+        s3.create_bucket(Bucket=physical(bucket))
+        s3.put_bucket_versioning(Bucket=physical(bucket), VersioningConfiguration={"Status": "Enabled"})
+    return {bucket: physical(bucket) for bucket in BUCKETS}
+
+
+def create_user_pool() -> dict[str, str]:
+    """Create the user pool, its groups and its public client; return their variables."""
+    cognito = boto3.client("cognito-idp")
+    pool = cognito.create_user_pool(
+        PoolName="slipway-test",
+        AliasAttributes=["email"],
+        AutoVerifiedAttributes=["email"],
+        UsernameConfiguration={"CaseSensitive": False},
+        Policies={
+            "PasswordPolicy": {
+                "MinimumLength": 8,
+                "RequireUppercase": False,
+                "RequireLowercase": False,
+                "RequireNumbers": False,
+                "RequireSymbols": False,
+            }
+        },
+    )["UserPool"]["Id"]
+    for group in ("admin", "member", "viewer"):
+        cognito.create_group(UserPoolId=pool, GroupName=group)
+    client = cognito.create_user_pool_client(
+        UserPoolId=pool,
+        ClientName="slipway",
+        ExplicitAuthFlows=["ALLOW_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"],
+        PreventUserExistenceErrors="ENABLED",
+        EnableTokenRevocation=True,
+    )["UserPoolClient"]["ClientId"]
+    return {"USER_POOL_ID": pool, "USER_POOL_CLIENT_ID": client}
+
+
+def create_workflow() -> dict[str, str]:
+    """Create a `process` workflow whose executions run until a test ends them."""
+    role = boto3.client("iam").create_role(RoleName="workflows", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    machine = boto3.client("stepfunctions").create_state_machine(
+        name="process",
+        roleArn=role,
+        definition='{"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 3600, "End": true}}}',
+    )
+    return {"PROCESS_WORKFLOW_ARN": machine["stateMachineArn"]}
+
+
+def physical(variable: str) -> str:
+    """Return the name of the table or bucket behind a variable."""
+    return "slipway-test-" + variable.lower().replace("_", "-")
+
+
+@pytest.fixture
+def api() -> Callable[..., ApiClient]:
+    """Make a client of a noun's function, for a user that no other test has: `api("datasets", group="viewer")`."""
+
+    def make(noun: str, username: str | None = None, group: str | None = None) -> ApiClient:
+        handler = importlib.import_module(f"lambdas.{noun}.handler").handler
+        return ApiClient(handler, username or new_id("job").replace("job", "user"), group)
+
+    return make

@@ -1,0 +1,1 @@
+"""Figures, each a ratio against something run beside it or an exact count.  `make bench`"""

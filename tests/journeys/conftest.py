@@ -1,7 +1,8 @@
 """What journeys start from: users of the running platform, data sets, and a trained model."""
 
+import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -55,6 +56,29 @@ def dataset(member: ApiClient, rows: list[dict[str, Any]]) -> dict[str, Any]:
 def trained(member: ApiClient, dataset: dict[str, Any]) -> dict[str, Any]:
     """A completed job of the member."""
     return train(member, dataset)
+
+
+@pytest.fixture
+def own_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A platform of the test's own, which it may break."""
+    platform = Platform(tmp_path_factory.mktemp("platform"))
+    platform.up()
+    try:
+        yield platform
+    finally:
+        platform.down()
+
+
+def invoke(platform: Platform, function: str, event: dict[str, Any]) -> Any:
+    """Invoke a function by its key in the grants table, as AWS does on an event; return its answer."""
+    client = platform.client("lambda")
+    for page in client.get_paginator("list_functions").paginate():
+        for found in page["Functions"]:
+            if found.get("Environment", {}).get("Variables", {}).get("POWERTOOLS_SERVICE_NAME") == function:
+                answer = client.invoke(FunctionName=found["FunctionName"], Payload=json.dumps(event).encode())
+                assert "FunctionError" not in answer, answer["Payload"].read()
+                return json.load(answer["Payload"])
+    raise LookupError(function)
 
 
 def upload(api: ApiClient, rows: list[dict[str, Any]]) -> dict[str, Any]:

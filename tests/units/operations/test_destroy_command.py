@@ -1,0 +1,137 @@
+"""Destroying a stage: what is found, stopped, deleted, kept.  `pytest tests/units/operations`"""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from operations import destroy, drain, waiting
+from operations.account import Account
+from operations.buckets import empty
+from operations.deployed import Resource, delete_stack, find_stack, physical_ids, resources_of, retained_of
+from operations.terminal import OperationError
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+QUEUE = "arn:aws:batch:eu-west-1:123456789012:job-queue/large"
+BUCKET = Resource("AWS::S3::Bucket", "Datasets", "datasets-bucket")
+TABLE = Resource("AWS::DynamoDB::Table", "Jobs", "jobs-table")
+ROLE = Resource("AWS::IAM::Role", "Role", "role-name")
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting.time, "sleep", lambda seconds: None)
+
+
+def endpoint(name: str, status: str) -> dict[str, object]:
+    arn = f"arn:aws:sagemaker:eu-west-1:123456789012:endpoint/{name}"
+    times = {"CreationTime": NOW, "LastModifiedTime": NOW}
+    return {"EndpointName": name, "EndpointArn": arn, "EndpointStatus": status, **times}
+
+
+def listed(*endpoints: dict[str, object]) -> tuple[str, dict[str, object], dict[str, object]]:
+    return "list_endpoints", {"NameContains": "slipway-dev-"}, {"Endpoints": list(endpoints)}
+
+
+def test_an_endpoint_that_is_still_being_made_is_deleted_once_it_is_made_and_waited_for(scripted):
+    mine, foreign = "slipway-dev-ep-1", "their-slipway-dev-copy"
+    scripted.script(
+        "sagemaker",
+        listed(endpoint(mine, "Creating"), endpoint(foreign, "InService")),
+        listed(endpoint(mine, "InService"), endpoint(foreign, "InService")),
+        ("delete_endpoint", {"EndpointName": mine}, {}),
+        listed(endpoint(mine, "Deleting"), endpoint(foreign, "InService")),
+        listed(endpoint(foreign, "InService")),
+    )
+    drain.delete_endpoints(scripted, "dev")
+
+
+def test_each_job_of_a_queue_is_terminated_once_and_all_are_waited_for(scripted):
+    def jobs(status: str, *ids: str) -> tuple[str, dict[str, object], dict[str, object]]:
+        rows = [{"jobId": id, "jobName": id, "serviceJobType": "SAGEMAKER_TRAINING"} for id in ids]
+        return "list_service_jobs", {"jobQueue": QUEUE, "jobStatus": status}, {"jobSummaryList": rows}
+
+    def seen(**ids: str) -> list[tuple[str, dict[str, object], dict[str, object]]]:
+        return [jobs(status, *([ids[status]] if status in ids else [])) for status in drain.UNFINISHED]
+
+    scripted.script(
+        "batch",
+        *seen(RUNNING="one"),
+        ("terminate_service_job", {"jobId": "one", "reason": drain.REASON}, {}),
+        *seen(RUNNING="one", SUBMITTED="late"),
+        ("terminate_service_job", {"jobId": "late", "reason": drain.REASON}, {}),
+        *seen(),
+    )
+    drain.terminate_jobs(scripted, [QUEUE])
+
+
+def test_queues_are_closed_before_anything_is_stopped(scripted):
+    def shown(state: str, status: str) -> tuple[str, dict[str, object], dict[str, object]]:
+        named = {"jobQueueName": "large", "jobQueueArn": QUEUE, "priority": 1, "computeEnvironmentOrder": []}
+        queue = {**named, "state": state, "status": status}
+        return "describe_job_queues", {"jobQueues": [QUEUE]}, {"jobQueues": [queue]}
+
+    scripted.script(
+        "batch",
+        ("update_job_queue", {"jobQueue": QUEUE, "state": "DISABLED"}, {}),
+        shown("ENABLED", "UPDATING"),
+        shown("DISABLED", "UPDATING"),
+        shown("DISABLED", "VALID"),
+    )
+    drain.disable_queues(scripted, [QUEUE])
+
+
+def test_waiting_for_something_that_never_happens_ends_with_what_to_do():
+    with pytest.raises(OperationError, match="run the command again"):
+        waiting.wait_until(lambda: False, "the moon", seconds=0)
+
+
+def test_the_plan_names_what_is_deleted_and_what_stays_and_is_billed():
+    made = drain.Made(jobs=["job-1"], endpoints=["slipway-dev-ep-1"])
+    text = "\n".join(destroy.Plan("dev", [ROLE], [BUCKET, TABLE], [], made, keeps_data=False).lines())
+    deleted, kept = text.split("Kept, and billed as said:")
+    assert "1 jobs: job-1" in deleted
+    assert "1 endpoints: slipway-dev-ep-1" in deleted
+    assert "every object in bucket datasets-bucket" in deleted
+    assert "slipway-dev-platform (1 resources)" in deleted
+    assert "datasets-bucket" not in kept
+
+
+def test_a_stage_that_retains_its_data_keeps_the_data_stack_and_says_how_it_is_billed():
+    plan = destroy.Plan("prod", [ROLE], [BUCKET, TABLE], [ROLE], drain.Made(), keeps_data=True)
+    deleted, kept = "\n".join(plan.lines()).split("Kept, and billed as said:")
+    assert "datasets-bucket" not in deleted and "slipway-prod-data" not in deleted
+    assert "S3 Bucket datasets-bucket (storage, by the gigabyte)" in kept
+    assert "DynamoDB Table jobs-table (storage and point-in-time recovery" in kept
+    assert "IAM Role role-name" in kept
+
+
+def test_a_stage_of_which_nothing_is_left_is_no_error():
+    assert destroy.Plan("dev", None, None, [], drain.Made(), keeps_data=False).nothing
+    assert destroy.Plan("prod", None, [BUCKET], [], drain.Made(), keeps_data=True).nothing
+    assert not destroy.Plan("dev", None, [BUCKET], [], drain.Made(), keeps_data=False).nothing
+    assert not destroy.Plan("dev", None, None, [], drain.Made(models=["slipway-dev-ep-1"]), keeps_data=False).nothing
+
+
+def test_an_unknown_stage_is_refused_before_anything_is_asked_of_aws():
+    with pytest.raises(OperationError, match="no stage 'nowhere'"):
+        destroy.main(["nowhere"])
+
+
+def test_emptying_a_bucket_removes_versions_delete_markers_and_begun_uploads(deployed: Account):
+    bucket = physical_ids(resources_of(deployed, "slipway-local-data"), "AWS::S3::Bucket")[0]
+    s3 = deployed.client("s3")
+    for content in (b"first", b"second"):
+        s3.put_object(Bucket=bucket, Key="ada/one", Body=content)
+    s3.delete_object(Bucket=bucket, Key="ada/one")
+    s3.create_multipart_upload(Bucket=bucket, Key="ada/two")
+    assert empty(deployed, bucket) == 3
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+    versions = s3.list_object_versions(Bucket=bucket)
+    assert "Versions" not in versions and "DeleteMarkers" not in versions
+
+
+def test_deleting_a_stack_waits_until_it_is_gone_and_what_it_retains_is_known_before(deployed: Account):
+    name = "slipway-local-platform"
+    assert [resource.logical_id for resource in retained_of(deployed, name)] == ["Audit"]
+    delete_stack(deployed, name)
+    assert find_stack(deployed, name) is None

@@ -100,7 +100,8 @@ class Emulator:
                 return failure
             answer = await handler(method, path, headers, body, query)
             if service != "dynamodb" and method not in ("GET", "HEAD") and not is_read(headers):
-                for name in filter(None, changed):
+                # CloudFormation changes any service, for as long as its caller keeps asking how far it is
+                for name in state_sources() if service == "cloudformation" else filter(None, changed):
                     self.snapshots.mark(name)
             return answer
 

@@ -1,0 +1,36 @@
+"""Fixtures for every test: a whole running platform."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from tests.local.small import Small
+from tests.platform import Platform
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """The app deployed on a platform of this session's own, with faults allowed."""
+    folder = tmp_path_factory.mktemp("platform")
+    whole = Platform(folder)
+    try:
+        whole.up()
+        yield whole
+    finally:
+        whole.down()
+        shutil.rmtree(folder / "s3", ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
+    """A platform with a small stack instead of the app; tests leave it running and without faults."""
+    platform = Small(tmp_path_factory.mktemp("small"))
+    try:
+        platform.up()
+        platform.deploy_stack()
+        yield platform
+    finally:
+        platform.down()

@@ -7,6 +7,7 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 MAX_COLUMNS = 1000
 MAX_NAME_BYTES = 200  # of a column: all names are stored in the record, which holds 400 KB
@@ -85,7 +86,7 @@ def sampled_widths(lines: list[str], delimiter: str) -> list[int]:
     return widths
 
 
-def rows(stream: io.BufferedIOBase, dialect: Dialect) -> Iterator[list[str]]:
+def rows(stream: BinaryIO, dialect: Dialect) -> Iterator[list[str]]:
     """Yield the header, then each row with as many fields as it; empty lines are skipped.
 
     Rows count as a spreadsheet shows them: the header is row 1. Raises InvalidFile, and UnicodeDecodeError for

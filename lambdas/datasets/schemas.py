@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from lambdas.common.store import Entity
 from lambdas.common.uploads import UploadPlan
@@ -12,6 +12,12 @@ Status = Literal["uploading", "processing", "ready", "failed"]
 Visibility = Literal["private", "shared"]
 ColumnType = Literal["number", "category", "text", "boolean", "datetime"]
 
+
+def unique(tags: list[str]) -> list[str]:
+    """Return the tags without repetitions, in order."""
+    return list(dict.fromkeys(tags))
+
+
 Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")
 ]
@@ -19,7 +25,7 @@ Description = Annotated[str, StringConstraints(max_length=2000)]
 Tag = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f]*$")
 ]
-Tags = Annotated[list[Tag], Field(max_length=20)]
+Tags = Annotated[list[Tag], Field(max_length=20), AfterValidator(unique)]
 # A segment of an S3 key, a name in a download header and a file in a training container: plain in all three.
 Filename = Annotated[
     str,

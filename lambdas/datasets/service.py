@@ -89,8 +89,7 @@ def create(caller: Caller, new: DatasetCreate) -> Dataset:
     id = new_id("ds")
     key = f"{caller.username}/{id}/{new.filename}"
     upload_id = uploads.start(variable("DATASETS_BUCKET"), key, content_type)
-    fields = new.model_dump() | {"tags": unique(new.tags)}
-    dataset = Dataset(owner=caller.username, id=id, key=key, upload_id=upload_id, **fields)
+    dataset = Dataset(owner=caller.username, id=id, key=key, upload_id=upload_id, **new.model_dump())
     return DATASETS.create(dataset, waits.opening(id, dataset.owner))
 
 
@@ -195,14 +194,7 @@ def list_datasets(
 def update(dataset: Dataset, changes: DatasetUpdate) -> Dataset:
     """Store what was sent of the changes; raises Stale when somebody else changed the dataset meanwhile."""
     sent = changes.model_dump(exclude_unset=True)
-    if "tags" in sent:
-        sent["tags"] = unique(sent["tags"])
     return DATASETS.update(dataset, **sent) if sent else dataset
-
-
-def unique(tags: list[str]) -> list[str]:
-    """Return the tags without repetitions, in order."""
-    return list(dict.fromkeys(tags))
 
 
 def delete(dataset: Dataset) -> None:

@@ -1,0 +1,1 @@
+"""The system itself: is it there, and what does it offer. No token needed."""

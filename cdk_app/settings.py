@@ -1,0 +1,86 @@
+"""What the owner of a stage may choose: read from cdk.json's context "stages", checked before anything is built."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints, ValidationError, model_validator
+
+# No hyphen: rules match names by the prefix `slipway-<stage>-`, and `dev-` must not match a stage `dev-two`.
+StageName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{1,11}$")]
+InstanceType = Annotated[str, StringConstraints(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")]
+Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s]+)$")]
+Domain = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
+RetentionDays = Literal[1, 3, 7, 14, 30, 90, 180, 365]
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the message names each wrong key."""
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Vpc(Model):
+    """The network that training jobs run in."""
+
+    vpc_id: Annotated[str, StringConstraints(pattern=r"^vpc-[0-9a-f]+$")]
+    subnet_ids: Annotated[list[Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]+$")]], Field(min_length=1)]
+    security_group_ids: Annotated[
+        list[Annotated[str, StringConstraints(pattern=r"^sg-[0-9a-f]+$")]], Field(min_length=1)
+    ]
+
+
+class ExistingUserPool(Model):
+    """A Cognito user pool that is used instead of making one; its groups are `admin`, `member` and `viewer`."""
+
+    user_pool_id: str
+    client_id: str
+
+
+class Settings(Model):
+    """The settings of one stage."""
+
+    stage: StageName
+    retain_data: bool = True
+    """Keep tables, buckets and users when their stack is deleted, and refuse to delete it."""
+    training_instance_types: Annotated[dict[InstanceType, PositiveInt], Field(min_length=1)] = {"ml.m5.large": 2}
+    """Instance types that jobs may ask for, and how many instances of each may run at once."""
+    password_minimum_length: Annotated[int, Field(ge=6, le=99)] = 8
+    sign_up: Literal["open", "domains", "invite"] = "invite"
+    sign_up_domains: list[Domain] = []
+    """With `domains`: the e-mail domains whose people may register."""
+    auto_confirm: bool = False
+    """With `open`: confirm accounts without a code, for where no mail can be sent."""
+    vpc: Vpc | None = None
+    kms_key_arn: Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:kms:")] | None = None
+    """The key for tables, buckets, logs and training volumes; AWS's own keys, which cost nothing, when null."""
+    permissions_boundary_arn: Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::")] | None = None
+    existing_user_pool: ExistingUserPool | None = None
+    log_retention_days: RetentionDays = 30
+    max_dataset_bytes: Annotated[int, Field(ge=2**20, le=5 * 2**40)] = 5 * 2**30
+    cors_origins: Annotated[list[Origin], Field(min_length=1)] = ["*"]
+    """Where browsers may call the API and upload from. Tokens travel in a header, so `*` gives nothing away."""
+
+    @model_validator(mode="after")
+    def sign_up_fits(self) -> Self:
+        if (self.sign_up == "domains") != bool(self.sign_up_domains):
+            raise ValueError("sign_up_domains belongs to sign_up `domains`: give both or neither")
+        if self.auto_confirm and self.sign_up != "open":
+            raise ValueError("auto_confirm belongs to sign_up `open`: elsewhere the e-mailed code proves the address")
+        if self.existing_user_pool and self.sign_up != "invite":
+            raise ValueError("existing_user_pool keeps its own sign-up rules: set sign_up to `invite`")
+        return self
+
+
+def load_settings(stages: Mapping[str, Any] | None, stage: str) -> Settings:
+    """Return the settings of `stage` from the context "stages"; raises SettingsError naming the wrong keys."""
+    if not stages or stage not in stages:
+        raise SettingsError(f"cdk.json has no stage {stage!r} under context.stages; it has: {', '.join(stages or {})}.")
+    try:
+        return Settings.model_validate({"stage": stage, **stages[stage]})
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(['stages', stage, *map(str, wrong['loc'])])}: {wrong['msg']}" for wrong in error.errors()
+        ]
+        raise SettingsError("\n".join(["The settings in cdk.json cannot be used:", *lines])) from error

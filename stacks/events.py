@@ -1,0 +1,91 @@
+"""What wakes the tasks: changes at Batch and SageMaker, workflows that broke, and a look at everything every 5 minutes.
+
+Events are hints, at best once and sometimes twice: a task that is woken always asks AWS what is true.
+"""
+
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from cdk_app.constructs.acknowledge import acknowledge
+from cdk_app.settings import Settings
+from stacks.functions import Functions
+
+BROKEN = ["FAILED", "TIMED_OUT", "ABORTED"]
+# Workflow -> the function that cleans up after it.
+WATCHERS = {
+    "process": "datasets_recover",
+    "train": "jobs_watch",
+    "deploy": "endpoints_watch",
+    "teardown": "endpoints_watch",
+}
+
+
+class Events(Construct):
+    """The rules, and the queue that keeps events which could not be delivered."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        settings: Settings,
+        functions: Functions,
+        queues: list[str],
+        workflows: dict[str, str],
+    ) -> None:
+        super().__init__(scope, id)
+        self._functions = functions
+        self._undelivered = sqs.Queue(
+            self,
+            "Undelivered",
+            enforce_ssl=True,
+            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            retention_period=cdk.Duration.days(14),
+        )
+        acknowledge(
+            self._undelivered, {"SQS3": "This is the queue for what could not be delivered; it has none itself."}
+        )
+        self._rule("BatchJobs", "jobs_watch", "aws.batch", "Batch Service Job State Change", {"jobQueue": queues})
+        self._rule(
+            "TrainingJobs",
+            "jobs_watch",
+            "aws.sagemaker",
+            "SageMaker Training Job State Change",
+            {"TrainingJobName": [{"prefix": "AWSBatch"}]},  # what Batch's own names begin with
+        )
+        self._rule(
+            "Endpoints",
+            "endpoints_watch",
+            "aws.sagemaker",
+            "SageMaker Endpoint State Change",
+            {"EndpointName": [{"prefix": f"slipway-{settings.stage}-"}]},
+        )
+        for workflow, arn in workflows.items():
+            self._rule(
+                f"{workflow.capitalize()}Broke",
+                WATCHERS[workflow],
+                "aws.states",
+                "Step Functions Execution Status Change",
+                {"stateMachineArn": [arn], "status": BROKEN},
+            )
+        reconcile = events.Rule(self, "Reconcile", schedule=events.Schedule.rate(cdk.Duration.minutes(5)))
+        for key in dict.fromkeys(WATCHERS.values()):
+            reconcile.add_target(self._target(key))
+
+    def _rule(self, id: str, key: str, source: str, kind: str, detail: dict[str, Any]) -> None:
+        pattern = events.EventPattern(source=[source], detail_type=[kind], detail=detail)
+        events.Rule(self, id, event_pattern=pattern, targets=[self._target(key)])
+
+    def _target(self, key: str) -> targets.LambdaFunction:
+        # An hour: by then reconcile has seen the same change several times.
+        return targets.LambdaFunction(
+            self._functions[key],
+            retry_attempts=10,
+            max_event_age=cdk.Duration.hours(1),
+            dead_letter_queue=self._undelivered,
+        )

@@ -1,0 +1,160 @@
+"""Who may touch what: every function's permissions, and nothing else. Read this file to review them all.
+
+Function -> (service and actions, resource); `stacks/functions.py` says what each resource's name stands for.
+No API function may create anything at SageMaker or Batch or pass a role: only the tasks do.
+"""
+
+ANYWHERE = "*"  # only for actions that IAM knows no resource type for
+
+GRANTS: dict[str, list[tuple[str, str]]] = {
+    # ---------------------------------------------------------------------------------------------- accounts
+    "accounts": [
+        ("dynamodb: GetItem PutItem", "accounts-table"),  # names of deleted accounts
+        ("dynamodb: Query", "datasets-table"),  # an account that owns something is not deleted
+        ("dynamodb: Query", "models-table"),
+        ("dynamodb: Query", "jobs-table"),
+        ("dynamodb: Query", "endpoints-table"),
+        ("cognito-idp: AdminGetUser AdminUpdateUserAttributes AdminDeleteUser ListUsers", "user-pool"),
+        ("cognito-idp: AdminListGroupsForUser AdminAddUserToGroup AdminRemoveUserFromGroup", "user-pool"),
+        ("cognito-idp: AdminEnableUser AdminDisableUser AdminUserGlobalSignOut", "user-pool"),
+    ],
+    "accounts_pre_sign_up": [("dynamodb: GetItem", "accounts-table")],
+    # ---------------------------------------------------------------------------------------------- datasets
+    "datasets": [
+        ("dynamodb: GetItem Query PutItem UpdateItem DeleteItem", "datasets-table"),
+        ("dynamodb: Query", "datasets-table/by_id"),
+        ("dynamodb: PutItem DeleteItem", "waits-table"),
+        ("s3: PutObject GetObject DeleteObject ListMultipartUploadParts AbortMultipartUpload", "datasets-bucket/*"),
+        ("states: StartExecution", "process-workflow"),
+    ],
+    "datasets_process": [
+        ("dynamodb: GetItem UpdateItem", "datasets-table"),
+        ("dynamodb: DeleteItem", "waits-table"),
+        ("s3: GetObject PutObject", "datasets-bucket/*"),
+    ],
+    "datasets_recover": [
+        ("dynamodb: GetItem UpdateItem", "datasets-table"),
+        ("dynamodb: Query", "datasets-table/by_id"),
+        ("dynamodb: Scan GetItem DeleteItem", "waits-table"),
+        ("states: StartExecution", "process-workflow"),
+        ("states: DescribeExecution", "process-workflow/executions"),
+    ],
+    # ------------------------------------------------------------------------------------------------ models
+    "models": [
+        ("dynamodb: GetItem Query", "models-table"),
+        ("s3: GetObject", "models-bucket/*"),
+    ],
+    # -------------------------------------------------------------------------------------------------- jobs
+    "jobs": [
+        ("dynamodb: GetItem Query PutItem UpdateItem DeleteItem", "jobs-table"),
+        ("dynamodb: Query", "jobs-table/by_id"),
+        ("dynamodb: PutItem", "waits-table"),
+        ("dynamodb: GetItem UpdateItem", "datasets-table"),
+        ("dynamodb: Query", "datasets-table/by_id"),
+        ("states: StartExecution", "train-workflow"),
+        ("lambda: InvokeFunction", "jobs_control"),
+        ("logs: DescribeLogStreams GetLogEvents", "training-logs"),
+    ],
+    "jobs_submit": [
+        ("dynamodb: GetItem UpdateItem", "jobs-table"),
+        ("dynamodb: GetItem UpdateItem", "waits-table"),
+        ("s3: PutObject", "jobs-bucket/config"),
+        ("batch: SubmitServiceJob", "queues"),
+        ("batch: SubmitServiceJob TagResource TerminateServiceJob", "service-jobs"),
+        ("batch: ListServiceJobs", ANYWHERE),
+        ("iam: PassRole", "execution-role"),
+        ("states: SendTaskSuccess", ANYWHERE),
+    ],
+    "jobs_register": [
+        ("dynamodb: GetItem UpdateItem", "jobs-table"),
+        ("dynamodb: DeleteItem", "waits-table"),
+        ("dynamodb: UpdateItem", "datasets-table"),
+        ("dynamodb: GetItem PutItem UpdateItem", "models-table"),
+        ("s3: GetObject", "jobs-bucket/*"),
+        ("s3: GetObject PutObject AbortMultipartUpload", "models-bucket/*"),
+        ("batch: DescribeServiceJob TerminateServiceJob", "service-jobs"),
+        ("sagemaker: DescribeTrainingJob", "training-jobs"),
+    ],
+    "jobs_control": [
+        ("dynamodb: GetItem Query DeleteItem", "jobs-table"),
+        ("dynamodb: DeleteItem", "waits-table"),
+        ("s3: ListBucket", "jobs-bucket"),
+        ("s3: DeleteObject", "jobs-bucket/*"),
+        ("batch: TerminateServiceJob", "service-jobs"),
+    ],
+    "jobs_watch": [
+        ("dynamodb: GetItem Query UpdateItem DeleteItem", "jobs-table"),
+        ("dynamodb: Query", "jobs-table/by_id"),
+        ("dynamodb: Scan GetItem DeleteItem", "waits-table"),
+        ("s3: ListBucket", "jobs-bucket"),
+        ("s3: DeleteObject", "jobs-bucket/*"),
+        ("batch: DescribeServiceJob", "service-jobs"),
+        ("sagemaker: DescribeTrainingJob", "training-jobs"),
+        ("states: StartExecution", "train-workflow"),
+        ("states: DescribeExecution", "train-workflow/executions"),
+        ("states: SendTaskSuccess SendTaskHeartbeat", ANYWHERE),
+        ("lambda: InvokeFunction", "jobs_register"),
+    ],
+    "jobs_progress": [
+        ("dynamodb: GetItem PutItem UpdateItem", "jobs-table"),
+        ("dynamodb: Query", "jobs-table/by_id"),
+        ("sagemaker: DescribeTrainingJob", "training-jobs"),
+    ],
+    # --------------------------------------------------------------------------------------------- endpoints
+    "endpoints": [
+        ("dynamodb: GetItem Query PutItem UpdateItem", "endpoints-table"),
+        ("dynamodb: Query", "endpoints-table/by_id"),
+        ("dynamodb: PutItem", "waits-table"),
+        ("dynamodb: GetItem UpdateItem", "models-table"),
+        ("states: StartExecution", "deploy-workflow"),
+        ("states: StartExecution", "teardown-workflow"),
+        ("sagemaker: InvokeEndpoint", "endpoints"),
+    ],
+    "endpoints_deploy": [
+        ("dynamodb: GetItem UpdateItem DeleteItem", "endpoints-table"),
+        ("dynamodb: UpdateItem DeleteItem", "waits-table"),
+        ("dynamodb: UpdateItem", "models-table"),
+        ("sagemaker: CreateModel DeleteModel AddTags", "endpoint-models"),
+        ("sagemaker: CreateEndpointConfig DeleteEndpointConfig CreateEndpoint AddTags", "endpoint-configs"),
+        ("sagemaker: CreateEndpoint DescribeEndpoint DeleteEndpoint AddTags", "endpoints"),
+        ("iam: PassRole", "execution-role"),
+    ],
+    "endpoints_watch": [
+        ("dynamodb: GetItem UpdateItem DeleteItem", "endpoints-table"),
+        ("dynamodb: Query", "endpoints-table/by_id"),
+        ("dynamodb: Scan GetItem DeleteItem", "waits-table"),
+        ("dynamodb: UpdateItem", "models-table"),
+        ("sagemaker: DeleteModel", "endpoint-models"),
+        ("sagemaker: DeleteEndpointConfig", "endpoint-configs"),
+        ("sagemaker: DescribeEndpoint DeleteEndpoint", "endpoints"),
+        ("states: StartExecution", "deploy-workflow"),
+        ("states: StartExecution", "teardown-workflow"),
+        ("states: DescribeExecution", "deploy-workflow/executions"),
+        ("states: DescribeExecution", "teardown-workflow/executions"),
+        ("states: SendTaskSuccess SendTaskFailure SendTaskHeartbeat", ANYWHERE),
+    ],
+    # ------------------------------------------------------------------------------------------------ system
+    "system": [],
+}
+
+# Why a resource's name ends in a wildcard, where it does.
+OWNED = "All owners' files: which of them a request may touch is decided by the owner in the record's key."
+EXECUTIONS = "The executions of one workflow; their names are the ids of records."
+OF_THIS_STAGE = "Made at run time; the names of this stage's begin with slipway-<stage>-."
+WILDCARDS = {
+    ANYWHERE: "SendTask* and ListServiceJobs have no resource types in IAM: `*` is the only form.",
+    "datasets-bucket/*": OWNED,
+    "models-bucket/*": OWNED,
+    "jobs-bucket/*": OWNED,
+    "jobs-bucket/config": "The configuration of any owner's job, and no other object of the bucket.",
+    "process-workflow/executions": EXECUTIONS,
+    "train-workflow/executions": EXECUTIONS,
+    "deploy-workflow/executions": EXECUTIONS,
+    "teardown-workflow/executions": EXECUTIONS,
+    "service-jobs": "Batch makes the id of a service job when it is submitted; there is no narrower form before.",
+    "training-jobs": "Batch makes the names of training jobs: AWSBatch, our id, 32 digits.",
+    "training-logs": "The streams of one log group; which of them a request may read is decided by the job's record.",
+    "endpoints": OF_THIS_STAGE,
+    "endpoint-configs": OF_THIS_STAGE,
+    "endpoint-models": OF_THIS_STAGE,
+}

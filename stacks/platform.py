@@ -1,0 +1,58 @@
+"""The stack that works: API, functions, workflows, queues and rules. Nothing in it is kept when it goes."""
+
+import aws_cdk as cdk
+from constructs import Construct
+
+from cdk_app.bundle import Bundle
+from cdk_app.settings import Settings
+from stacks.api import add_api
+from stacks.data import data_of
+from stacks.events import WATCHERS, Events
+from stacks.functions import Functions
+from stacks.serving import endpoint_resources
+from stacks.training import Training
+from stacks.training_logs import TrainingLogs
+from stacks.workflows import add_workflows
+
+
+class PlatformStack(cdk.Stack):
+    """Everything of one stage but its data."""
+
+    def __init__(self, scope: Construct, settings: Settings, code: Bundle) -> None:
+        super().__init__(scope, f"slipway-{settings.stage}-platform")
+        data = data_of(self, settings)
+        functions = Functions(self, settings, code)
+        functions.resources |= data.resources(self)
+        functions.variables |= data.variables()
+
+        training = Training(self, "Training", settings=settings, buckets=dict(data.buckets))
+        functions.resources |= training.resources() | endpoint_resources(self, settings)
+        functions.variables |= training.variables(settings)
+
+        workflows = add_workflows(self, settings, functions)
+        functions.variables["JOBS_REGISTER_FUNCTION"] = functions["jobs_register"].function_name
+        functions.add("jobs_control", "jobs_progress", *dict.fromkeys(WATCHERS.values()))
+        functions.variables["JOBS_CONTROL_FUNCTION"] = functions["jobs_control"].function_name
+        api = add_api(self, settings, functions, data.user_pool_id)
+
+        Events(
+            self,
+            "Events",
+            settings=settings,
+            functions=functions,
+            queues=list(training.queues.values()),
+            workflows=workflows,
+        )
+        TrainingLogs(self, "TrainingLogs", settings=settings, progress=functions["jobs_progress"])
+        outputs = {
+            "ApiUrl": api.url,
+            "UserPoolId": data.user_pool_id,
+            "UserPoolClientId": data.client_id,
+            "Region": self.region,
+            "Stage": settings.stage,
+            "ExecutionRoleArn": training.role.role_arn,
+        }
+        for name, bucket in data.buckets.items():
+            outputs[f"{name.capitalize()}Bucket"] = bucket
+        for name, value in outputs.items():
+            cdk.CfnOutput(self, name, value=value)

@@ -1,0 +1,19 @@
+"""Where models are served: endpoints are made at run time, so what is deployed of them is what their names may be."""
+
+import aws_cdk as cdk
+
+from cdk_app.settings import Settings
+
+
+def endpoint_resources(stack: cdk.Stack, settings: Settings) -> dict[str, list[str]]:
+    """Return the ARNs of this stage's endpoints, configurations and models by the names that the grants use."""
+
+    def named(resource: str) -> list[str]:
+        name = f"slipway-{settings.stage}-*"
+        return [stack.format_arn(service="sagemaker", resource=resource, resource_name=name)]
+
+    return {
+        "endpoints": named("endpoint"),
+        "endpoint-configs": named("endpoint-config"),
+        "endpoint-models": named("model"),
+    }

@@ -1,0 +1,37 @@
+"""The nouns' workflows: each ASL file in `lambdas/` with the functions that it calls."""
+
+from pathlib import Path
+
+from constructs import Construct
+
+from cdk_app.constructs.state_machine import StateMachine
+from cdk_app.settings import Settings
+from stacks.functions import Functions
+
+LAMBDAS = Path(__file__).resolve().parent.parent / "lambdas"
+# Workflow -> its definition, and the functions by the names they have there.
+WORKFLOWS = {
+    "process": ("datasets/process.asl.json", {"DatasetsProcessArn": "datasets_process"}),
+    "train": ("jobs/train.asl.json", {"JobsSubmitArn": "jobs_submit", "JobsRegisterArn": "jobs_register"}),
+    "deploy": ("endpoints/deploy.asl.json", {"EndpointsDeployArn": "endpoints_deploy"}),
+    "teardown": ("endpoints/teardown.asl.json", {"EndpointsDeployArn": "endpoints_deploy"}),
+}
+
+
+def add_workflows(scope: Construct, settings: Settings, functions: Functions) -> dict[str, str]:
+    """Make the workflows and the functions they call; return workflow -> ARN, and tell the other functions."""
+    functions.add(*dict.fromkeys(key for _, called in WORKFLOWS.values() for key in called.values()))
+    arns = {}
+    for name, (definition, called) in WORKFLOWS.items():
+        machine = StateMachine(
+            scope,
+            f"{name.capitalize()}Workflow",
+            settings=settings,
+            definition=LAMBDAS / definition,
+            functions={substitution: functions[key] for substitution, key in called.items()},
+        )
+        arns[name] = machine.arn
+        functions.variables[f"{name.upper()}_WORKFLOW_ARN"] = machine.arn
+        functions.resources[f"{name}-workflow"] = [machine.arn]
+        functions.resources[f"{name}-workflow/executions"] = [machine.executions_arn]
+    return arns

@@ -56,6 +56,7 @@ def api_scope(scope: Scope, api_id: str, emulator_port: int) -> Scope:
     host = headers_of(scope).get("host", "")
     headers = [(name, value) for name, value in scope["headers"] if name.lower() not in STEERING_HEADERS]
     headers += [(b"host", f"127.0.0.1:{emulator_port}".encode()), (b"x-forwarded-host", host.encode("latin-1"))]
+    headers += [(b"x-forwarded-proto", b"http")]  # what the client spoke to us; URLs in answers are made from it
     return {
         **scope,
         "path": prefix + (scope["path"].removeprefix("/api") or "/"),

@@ -37,7 +37,8 @@ def api_url(request: Request) -> str:
     """Return the API's base URL as the client reached it, which includes the stage's name."""
     context = request.scope["aws.event"]["requestContext"]
     scheme = request.headers.get("x-forwarded-proto", "https")
-    return f"{scheme}://{request.headers['host']}/{context['stage']}"
+    host = request.headers.get("x-forwarded-host", request.headers["host"])  # behind a proxy: the one people use
+    return f"{scheme}://{host}/{context['stage']}"
 
 
 @router.post("", status_code=201)

@@ -1,4 +1,4 @@
-"""What a job leaves behind: JSON files, the list of model files with their SHA-256, and copies for the control plane."""
+"""What a job leaves behind: JSON files, the model files with their SHA-256, and copies for the control plane."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Checkpoints that survive being cut short: a folder per epoch, complete only once its marker is there and its hashes fit.
+"""Checkpoints that survive being cut short: a folder per epoch, complete once its marker is there and its hashes fit.
 
 SageMaker copies files to S3 one by one, so a marker may arrive before the file it stands for. Hence the hashes, and
 hence the older checkpoint that is kept beside the newest.

@@ -69,23 +69,22 @@ class Job:
 
 
 def read_job(paths: Paths) -> Job:
-    """Read the configuration channel, with hyperparameters of the same names taking precedence (a tuning job sets those).
+    """Read the configuration channel; hyperparameters of the same names take precedence (a tuning job sets those).
 
     Hyperparameters are strings in SageMaker's API; their values stay strings here and are decoded with their types.
-    Raises TrainingError if neither names a parameter.
+    Raises TrainingError if there are neither.
     """
     hyperparameters = read_json_object(paths.hyperparameters) if paths.hyperparameters.is_file() else {}
     file = paths.channel("config") / str(hyperparameters.pop("config", "config.json"))
     config = read_json_object(file) if file.is_file() else {}
     overrides = {name: value for name, value in hyperparameters.items() if not name.startswith(("_", "sagemaker_"))}
-    parameters = {**config.get("parameters", {}), **overrides}
-    if not parameters:
+    if not config and not overrides:
         raise TrainingError(f"The job has no parameters: there is no {file.name} in channel 'config'.")
     return Job(
         job_id=config.get("job_id", os.environ.get("SLIPWAY_JOB_ID", "")),
         stage=config.get("stage", os.environ.get("SLIPWAY_STAGE", "")),
         training_type=config.get("training_type", ""),
-        parameters=parameters,
+        parameters={**config.get("parameters", {}), **overrides},
     )
 
 

@@ -34,7 +34,7 @@ class BadRequest(Exception):
 def run(load: Callable[[], Answer]) -> int:
     """Serve until SIGTERM; the exit status is 1 if the model could not be loaded.
 
-    Listens on SAGEMAKER_BIND_TO_PORT, and on this machine only unless SLIPWAY_BIND_HOST says otherwise (the image does).
+    Listens on SAGEMAKER_BIND_TO_PORT, for this machine only unless SLIPWAY_BIND_HOST says otherwise (the image does).
     """
     import uvicorn  # here, because the application itself does without it
 

@@ -16,6 +16,7 @@ from onnxmltools.convert.common.data_types import FloatTensorType
 
 from training_containers.tabular.config import TabularConfig
 from training_containers.tabular.data import Dataset
+from training_containers.tabular.export_onnx import GRAPH_NAME
 
 FRAMEWORK = "other"  # in the registry's list of frameworks
 MODEL_FILE = "model.txt"
@@ -85,7 +86,8 @@ def load(folder: Path) -> lightgbm.Booster:
 def to_onnx(model: lightgbm.Booster, width: int) -> ModelProto:
     """The model as ONNX, from float32 (rows, width)."""
     rounded = lightgbm.Booster(model_str=with_float32_thresholds(model.model_to_string()))
-    return convert_lightgbm(rounded, initial_types=[("features", FloatTensorType([None, width]))], zipmap=False)
+    types = [("features", FloatTensorType([None, width]))]
+    return convert_lightgbm(rounded, GRAPH_NAME, types, zipmap=False)
 
 
 def with_float32_thresholds(model: str) -> str:

@@ -1,4 +1,4 @@
-"""The parameters of a tabular job: type, range, default and help of each, and the check that names every fault at once."""
+"""The parameters of a tabular job: type, range, default and help of each, and a check that names every fault at once."""
 
 import json
 from collections.abc import Mapping
@@ -80,7 +80,8 @@ def parse(parameters: Mapping[str, Any]) -> TabularConfig:
     if "target" not in parameters:
         faults.insert(0, "parameter 'target' is missing: name the column to predict")
     if faults:
-        raise TrainingError("; ".join(faults).capitalize() + ".")
+        sentence = "; ".join(faults)
+        raise TrainingError(f"{sentence[0].upper()}{sentence[1:]}.")
     config = TabularConfig(**values)
     return replace(config, epochs=config.epochs or DEFAULT_EPOCHS[config.algorithm])
 

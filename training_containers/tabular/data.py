@@ -77,7 +77,7 @@ def load(file: Path, config: TabularConfig) -> Dataset:
 
 
 def read_table(file: Path) -> pd.DataFrame:
-    """Every cell as stripped text, missing where MISSING_TEXTS says so; raises TrainingError if this is no CSV table."""
+    """Every cell as stripped text, missing where MISSING_TEXTS says so; raises TrainingError unless this is CSV."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             first_line = lines.readline()

@@ -11,13 +11,15 @@ from skl2onnx.common.data_types import FloatTensorType
 from training_containers.tabular.runtime import ONNX_FILE, onnx_predict
 
 PROBABILITY_TOLERANCE = 1e-4
+GRAPH_NAME = "tabular"  # the converters' default is random, and the same model should give the same bytes
 VALUE_TOLERANCE = 1e-3  # of the predictions' standard deviation
 
 
 def sklearn_to_onnx(model: Any, width: int) -> ModelProto:
     """A scikit-learn model as ONNX: "features", float32 (rows, width), in; class index and probabilities, or values, out."""
     options = {id(model): {"zipmap": False}} if hasattr(model, "predict_proba") else None
-    return convert_sklearn(model, initial_types=[("features", FloatTensorType([None, width]))], options=options)
+    types = [("features", FloatTensorType([None, width]))]
+    return convert_sklearn(model, GRAPH_NAME, types, options=options)
 
 
 def write(folder: Path, model: ModelProto) -> None:

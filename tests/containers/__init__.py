@@ -1,0 +1,1 @@
+"""Tests of the images, run in each image's own environment."""

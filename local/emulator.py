@@ -24,6 +24,7 @@ from ministack.core import iam_actions, iam_evaluator, lambda_runtime, persisten
 from ministack.services import dynamodb, lambda_svc, sts
 
 from local import access, emulator_hooks
+from local.batch.service import Batch
 from local.cloud import CALLER_HEADER, Cloud
 from local.faults import Faults
 from local.home import ACCOUNT, REGION, Home
@@ -63,13 +64,7 @@ class Emulator:
             faults=faults,
         )
         self.sagemaker = SageMaker(self.cloud)
-        try:
-            from local.batch.service import Batch
-            self.batch = Batch(self.cloud, self.sagemaker)
-        except ImportError:
-            class B:
-                async def handle(self,*a): return 501,{},b"{}"
-            self.batch = B()
+        self.batch = Batch(self.cloud, self.sagemaker)
         self.install()
 
     def install(self) -> None:
@@ -242,9 +237,11 @@ def is_read(headers: dict[str, str]) -> bool:
 
 
 def first_resource(inner: Callable[..., str]) -> Callable[..., str]:
-    """MiniStack's request-to-ARN function, knowing SageMaker and Batch too."""
+    """MiniStack's request-to-ARN function, knowing SageMaker and Batch too, and repositories asked for by name."""
 
     def resource(service, method, path, headers, body, query, region, account) -> str:
+        if service == "ecr" and (names := access.json_object(body).get("repositoryNames")):
+            return f"arn:aws:ecr:{region}:{account}:repository/{names[0]}"
         if service not in ("sagemaker", "batch"):
             return inner(service, method, path, headers, body, query, region, account)
         action = iam_actions.extract_iam_action(service, method, path, headers, body, query) or ":"

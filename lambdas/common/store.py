@@ -115,12 +115,13 @@ class EntityStore(Generic[Record]):
 
     def update(self, record: Record, *also: "Write", **changes: Any) -> Record:
         """Store changed fields (None removes one) if nobody changed the record since; raises Stale."""
+        changes = {"updated_at": now()} | changes
         transact(self.change(record, **changes), *also)
         return record.model_copy(update=changes | {"revision": record.revision + 1})
 
     def change(self, record: Record, **changes: Any) -> "Write":
         """Return the write that changes fields of a record as it was read."""
-        wanted = record.model_copy(update=changes | {"updated_at": now(), "revision": record.revision + 1})
+        wanted = record.model_copy(update={"updated_at": now()} | changes | {"revision": record.revision + 1})
         item = to_item(wanted)
         names = sorted({*changes, "updated_at", "revision"})
         present, gone = [n for n in names if n in item], [n for n in names if n not in item]

@@ -24,7 +24,7 @@ STAGES: dict[str, Stage] = {
     "Stopping": "stopping",
 }
 # The order in which a job moves; a description that is older than the record changes nothing.
-ORDER: list[Stage | None] = [None, "held", "queued", "starting", "downloading", "training", "uploading", "stopping"]
+ORDER: list[Stage] = ["held", "queued", "starting", "downloading", "training", "uploading", "stopping", "registering"]
 WAITING = {"SUBMITTED", "PENDING", "RUNNABLE"}
 
 
@@ -77,10 +77,8 @@ def _observe_training(job: Job, training: dict[str, Any], changes: dict[str, Any
             limit = f"It ran longer than max_runtime_seconds ({job.max_runtime_seconds}); raise it and run again."
             return Observation(changes, "failed", limit)
         return Observation(changes, "failed", "It was stopped outside of this platform.")
-    stage = STAGES.get(secondary, job.stage)
-    if job.stop_requested_at:
-        stage = "stopping"
-    if ORDER.index(stage) > ORDER.index(job.stage if job.stage in ORDER else None) or job.status == "pending":
+    stage: Stage = "stopping" if job.stop_requested_at else STAGES.get(secondary, "starting")
+    if job.status == "pending" or ORDER.index(stage) > ORDER.index(job.stage or "held"):
         changes |= {"status": "running", "stage": stage, "reason": None}
         started = training.get("TrainingStartTime") or training.get("CreationTime")
         if job.started_at is None and started is not None:

@@ -32,21 +32,21 @@ DEPLOYMENT = training_request.Deployment(
 
 
 def job(**changes: Any) -> Job:
-    defaults: dict[str, Any] = dict(
-        owner="ada",
-        id="job-01m7x9pxfk4b3pwqvzg",
-        name="Breast cancer",
-        training_type="tabular",
-        parameters={"target": "diagnosis", "epochs": 100},
-        dataset_id="ds-01m7x9pxfk4b3pwqvzg",
-        dataset_owner="ada",
-        dataset_key="ada/ds-01m7x9pxfk4b3pwqvzg/cancer.csv",
-        image_family="tabular",
-        instance_type="ml.m5.large",
-        priority="normal",
-        max_runtime_seconds=3600,
-        model=RegisteredModel(id="mdl-01m7x9pxfk4b3pwqvzg", model_id="breast-cancer"),
-    )
+    defaults: dict[str, Any] = {
+        "owner": "ada",
+        "id": "job-01m7x9pxfk4b3pwqvzg",
+        "name": "Breast cancer",
+        "training_type": "tabular",
+        "parameters": {"target": "diagnosis", "epochs": 100},
+        "dataset_id": "ds-01m7x9pxfk4b3pwqvzg",
+        "dataset_owner": "ada",
+        "dataset_key": "ada/ds-01m7x9pxfk4b3pwqvzg/cancer.csv",
+        "image_family": "tabular",
+        "instance_type": "ml.m5.large",
+        "priority": "normal",
+        "max_runtime_seconds": 3600,
+        "model": RegisteredModel(id="mdl-01m7x9pxfk4b3pwqvzg", model_id="breast-cancer"),
+    }
     return Job(**(defaults | changes))
 
 
@@ -173,21 +173,22 @@ class TestParameters:
         assert model_id_from("模型") == "model"
 
 
-class TestProgressLines:
-    LINE: dict[str, Any] = {
-        "slipway": "local",
-        "job_id": "job-01m7x9pxfk4b3pwqvzg",
-        "sequence": 3,
-        "time": "2026-01-01T00:00:00Z",
-        "event": "progress",
-        "percent": 30.0,
-        "metrics": {"train_loss": 0.5},
-    }
+LINE: dict[str, Any] = {
+    "slipway": "local",
+    "job_id": "job-01m7x9pxfk4b3pwqvzg",
+    "sequence": 3,
+    "time": "2026-01-01T00:00:00Z",
+    "event": "progress",
+    "percent": 30.0,
+    "metrics": {"train_loss": 0.5},
+}
 
+
+class TestProgressLines:
     def test_newest_line_of_the_job_wins(self) -> None:
-        lines = [json.dumps(self.LINE | {"sequence": n, "percent": 10.0 * n}) for n in (2, 4, 3)]
-        other = json.dumps(self.LINE | {"job_id": "job-00000000000000000000", "sequence": 99})
-        seen = progress.newest([*lines, other, "not a progress line"], self.LINE["job_id"])
+        lines = [json.dumps(LINE | {"sequence": n, "percent": 10.0 * n}) for n in (2, 4, 3)]
+        other = json.dumps(LINE | {"job_id": "job-00000000000000000000", "sequence": 99})
+        seen = progress.newest([*lines, other, "not a progress line"], LINE["job_id"])
         assert seen is not None and (seen.sequence, seen.percent) == (4, 40.0)
 
     @pytest.mark.parametrize("line", ['{"slipway": ', '{"slipway": 1}', "", "epoch 3", '{"slipway":"x","percent":1e9}'])

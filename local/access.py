@@ -7,6 +7,7 @@ a service job, `sagemaker:CreateEndpoint` and `UpdateEndpoint` an endpoint and i
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 from urllib.parse import unquote
 
@@ -61,6 +62,16 @@ def passed_roles(service: str, operation: str, body: bytes) -> list[str]:
         request = json_object(str(request.get("serviceRequestPayload", "")).encode())
     roles = (request.get("RoleArn"), request.get("ExecutionRoleArn"))
     return [role for role in roles if isinstance(role, str)]
+
+
+def log_group_resource(arn: str, headers: dict[str, str]) -> str:
+    """The ARN that AWS judges a call on a log group by: it ends in `:log-stream:`, so policies say `<group>:*`.
+
+    Only the tagging calls are judged by the bare ARN (CloudWatch Logs, "log group ARNs in IAM policies").
+    """
+    bare = re.fullmatch(r"arn:[^:]+:logs:[^:]*:[^:]*:log-group:[^:]+", arn)
+    tagging = "Tag" in headers.get("x-amz-target", "")
+    return f"{arn}:log-stream:" if bare and not tagging else arn
 
 
 def json_object(body: bytes) -> dict[str, Any]:

@@ -88,14 +88,14 @@ def synthesis_environment(cdk: dict[str, Any], place: Path) -> dict[str, str]:
 
 
 def stacks(place: Path) -> list[dict[str, Any]]:
-    """The assembly's stacks with their artefact names (`id`), each after the stacks it depends on."""
+    """The properties of the assembly's stacks, with `stackName`, each after the stacks it depends on."""
     artefacts = json.loads((place / "manifest.json").read_text())["artifacts"]
     waiting = {name: a for name, a in artefacts.items() if a["type"] == "aws:cloudformation:stack"}
     ordered: list[dict[str, Any]] = []
     while waiting:
         ready = [name for name, a in waiting.items() if not waiting.keys() & set(a.get("dependencies", []))]
         for name in ready:
-            ordered.append({"id": name, **waiting.pop(name)})
+            ordered.append({"stackName": name, **waiting.pop(name)["properties"]})
     return ordered
 
 

@@ -34,7 +34,7 @@ def deploy(home: Home, running: Running, place: Path, tell: Callable[[str], None
         publish_files(home, running, place)
         outputs = {}
         for stack in stacks(place):
-            tell(f"Deploying {stack['properties']['stackName']} ...")
+            tell(f"Deploying {stack['stackName']} ...")
             outputs |= deploy_stack(client(home, running, "cloudformation"), place, stack)
         requests.post(f"{running.emulator_url}/_slipway/save", timeout=60).raise_for_status()
         home.write(DEPLOYED, deployed(place, outputs))
@@ -102,16 +102,15 @@ def has_object(s3: Any, bucket: str, key: str) -> bool:
 
 def deploy_stack(cloudformation: Any, place: Path, stack: dict[str, Any]) -> dict[str, str]:
     """Create or update one stack, wait for it, and return its outputs. Raises PlatformError."""
-    properties = stack["properties"]
-    name = properties["stackName"]
+    name = stack["stackName"]
     request = {
         "StackName": name,
         "Capabilities": CAPABILITIES,
         "Parameters": [
-            {"ParameterKey": key, "ParameterValue": value} for key, value in properties.get("parameters", {}).items()
+            {"ParameterKey": key, "ParameterValue": value} for key, value in stack.get("parameters", {}).items()
         ],
-        "Tags": [{"Key": key, "Value": value} for key, value in properties.get("tags", {}).items()],
-        **template_source(place, properties),
+        "Tags": [{"Key": key, "Value": value} for key, value in stack.get("tags", {}).items()],
+        **template_source(place, stack),
     }
     current = settled(cloudformation, name)
     if current and current["StackStatus"] in FAILED_CREATES:
@@ -131,12 +130,12 @@ def deploy_stack(cloudformation: Any, place: Path, stack: dict[str, Any]) -> dic
     return {output["OutputKey"]: output["OutputValue"] for output in result.get("Outputs", [])}
 
 
-def template_source(place: Path, properties: dict[str, Any]) -> dict[str, str]:
+def template_source(place: Path, stack: dict[str, Any]) -> dict[str, str]:
     """The template as a request takes it: its text, or its published copy when it is long."""
-    text = (place / properties["templateFile"]).read_text()
+    text = (place / stack["templateFile"]).read_text()
     if len(text.encode()) <= LARGEST_BODY:
         return {"TemplateBody": text}
-    bucket, key = filled_in(properties["stackTemplateAssetObjectUrl"]).removeprefix("s3://").split("/", 1)
+    bucket, key = filled_in(stack["stackTemplateAssetObjectUrl"]).removeprefix("s3://").split("/", 1)
     return {"TemplateURL": f"https://s3.{REGION}.amazonaws.com/{bucket}/{key}"}
 
 
@@ -160,7 +159,8 @@ def settled(cloudformation: Any, name: str) -> dict[str, Any] | None:
 
 def failures(cloudformation: Any, name: str) -> list[str]:
     """What went wrong, resource by resource, the first cause first."""
-    events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+    pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=name)
+    events = [event for page in pages for event in page["StackEvents"]]
     return [
         f"  {event['LogicalResourceId']} ({event['ResourceType']}): {event['ResourceStatusReason']}"
         for event in reversed(events)

@@ -237,15 +237,14 @@ def is_read(headers: dict[str, str]) -> bool:
 
 
 def first_resource(inner: Callable[..., str]) -> Callable[..., str]:
-    """MiniStack's request-to-ARN function, knowing SageMaker and Batch too, and repositories asked for by name."""
+    """MiniStack's request-to-ARN function, knowing SageMaker and Batch too, and log groups as AWS does."""
 
     def resource(service, method, path, headers, body, query, region, account) -> str:
-        if service == "ecr" and (names := access.json_object(body).get("repositoryNames")):
-            return f"arn:aws:ecr:{region}:{account}:repository/{names[0]}"
-        if service not in ("sagemaker", "batch"):
-            return inner(service, method, path, headers, body, query, region, account)
-        action = iam_actions.extract_iam_action(service, method, path, headers, body, query) or ":"
-        return access.resources(service, action.split(":")[1], path, body, region, account)[0]
+        if service in ("sagemaker", "batch"):
+            action = iam_actions.extract_iam_action(service, method, path, headers, body, query) or ":"
+            return access.resources(service, action.split(":")[1], path, body, region, account)[0]
+        arn = inner(service, method, path, headers, body, query, region, account)
+        return access.log_group_resource(arn, headers) if service == "logs" else arn
 
     return resource
 

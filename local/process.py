@@ -49,8 +49,9 @@ def started_at(pid: int) -> str | None:
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return None if fields[0] == "Z" else fields[19]
-    except FileNotFoundError:
+        dead = fields[0] == "Z" and len(os.listdir(f"/proc/{pid}/task")) == 1  # its last thread frees the ports
+        return None if dead else fields[19]
+    except (FileNotFoundError, ProcessLookupError):
         if Path("/proc/self/stat").exists():
             return None
     shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
@@ -88,6 +89,7 @@ def start(home: Home) -> Running:
             pass_fds=descriptors,
             start_new_session=True,
         )
+    child.returncode = 0  # it is meant to live on: Popen shall not complain when this object goes
     os.close(writing)
     process = Running(pid=child.pid, started=started_at(child.pid) or "", **ports, ready=False)
     home.write("platform.json", asdict(process))

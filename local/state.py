@@ -34,6 +34,10 @@ class Journal:
         self.file = open(self.path(self.generation), "ab", buffering=0)
         self.drop_torn_line()
 
+    def close(self) -> None:
+        """Close the file; what was appended is safe already."""
+        self.file.close()
+
     def path(self, generation: int) -> Path:
         return self.folder / f"{self.name}-{generation:08d}.journal"
 

@@ -86,8 +86,10 @@ class TestPort:
     def test_unsigned_object_is_refused(self, small: Small) -> None:
         bucket = small.stack["Bucket"]
         small.client("s3").put_object(Bucket=bucket, Key="secret", Body=b"x")
-        for query in ("", "?X-Amz-Signature=x&X-Amz-Credential=a/b/c/s3/aws4_request"):
-            assert requests.get(f"{small.emulator_url}/{bucket}/secret{query}").status_code == 403
+        url = f"{small.emulator_url}/{bucket}/secret"
+        assert requests.get(url).status_code == 403
+        assert requests.get(f"{url}?X-Amz-Credential=a/b/c/s3/aws4_request").status_code in (400, 403)
+        assert requests.get(f"{url}?X-Amz-Signature=x&X-Amz-Credential=a/b/c/s3/aws4_request").status_code in (400, 403)
 
 
 class TestPermissions:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -39,25 +40,26 @@ def records(journal: Journal, generation: int = 0) -> list[int]:
 
 class TestJournal:
     def test_records_come_back_in_order_across_generations(self, tmp_path: Path) -> None:
-        journal = Journal(tmp_path, "tables")
-        journal.append({"n": 1})
-        second = journal.rotate()
-        journal.append({"n": 2})
+        with closing(Journal(tmp_path, "tables")) as journal:
+            journal.append({"n": 1})
+            second = journal.rotate()
+            journal.append({"n": 2})
         again = Journal(tmp_path, "tables")
         again.append({"n": 3})
         assert records(again) == [1, 2, 3]
         assert records(again, second) == [2, 3]
         again.drop_before(second)
         assert records(again) == [2, 3]
+        again.close()
 
     def test_half_written_line_is_cut_off(self, tmp_path: Path) -> None:
-        journal = Journal(tmp_path, "tables")
-        journal.append({"n": 1})
+        with closing(Journal(tmp_path, "tables")) as journal:
+            journal.append({"n": 1})
         with open(journal.path(0), "ab") as file:
             file.write(b'{"n": 2')
-        again = Journal(tmp_path, "tables")
-        again.append({"n": 3})
-        assert records(again) == [1, 3]
+        with closing(Journal(tmp_path, "tables")) as again:
+            again.append({"n": 3})
+            assert records(again) == [1, 3]
 
 
 class TestSnapshots:

@@ -46,7 +46,9 @@ FUNCTIONS = {
     "datasets_process": Spec(
         "lambdas.datasets.tasks.process", "DATASETS_TABLE WAITS_TABLE DATASETS_BUCKET", memory=1024, timeout=900
     ),
-    "datasets_recover": Spec("lambdas.datasets.tasks.recover", "DATASETS_TABLE WAITS_TABLE PROCESS_WORKFLOW_ARN"),
+    "datasets_recover": Spec(
+        "lambdas.datasets.tasks.recover", "DATASETS_TABLE WAITS_TABLE DATASETS_BUCKET PROCESS_WORKFLOW_ARN", timeout=300
+    ),
     "models": Spec("lambdas.models.handler.handler", "MODELS_TABLE MODELS_BUCKET", **API),
     "jobs": Spec(
         "lambdas.jobs.handler.handler",

@@ -24,6 +24,7 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("dynamodb: GetItem Query PutItem UpdateItem DeleteItem", "datasets-table"),
         ("dynamodb: Query", "datasets-table/by_id"),
         ("dynamodb: PutItem DeleteItem", "waits-table"),
+        ("s3: ListBucket", "datasets-bucket"),
         ("s3: PutObject GetObject DeleteObject ListMultipartUploadParts AbortMultipartUpload", "datasets-bucket/*"),
         ("states: StartExecution", "process-workflow"),
     ],
@@ -34,8 +35,9 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
     ],
     "datasets_recover": [
         ("dynamodb: GetItem UpdateItem", "datasets-table"),
-        ("dynamodb: Query", "datasets-table/by_id"),
-        ("dynamodb: Scan GetItem DeleteItem", "waits-table"),
+        ("dynamodb: Scan DeleteItem", "waits-table"),
+        ("s3: ListBucket", "datasets-bucket"),
+        ("s3: DeleteObject AbortMultipartUpload", "datasets-bucket/*"),
         ("states: StartExecution", "process-workflow"),
         ("states: DescribeExecution", "process-workflow/executions"),
     ],
@@ -70,6 +72,7 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("dynamodb: DeleteItem", "waits-table"),
         ("dynamodb: UpdateItem", "datasets-table"),
         ("dynamodb: GetItem PutItem UpdateItem", "models-table"),
+        ("s3: ListBucket", "jobs-bucket"),  # without it S3 answers 403 for an object that is not there, not 404
         ("s3: GetObject", "jobs-bucket/*"),
         ("s3: GetObject PutObject AbortMultipartUpload", "models-bucket/*"),
         ("batch: DescribeServiceJob TerminateServiceJob", "service-jobs"),

@@ -113,6 +113,15 @@ def image(scope: Construct, family: str) -> ecr_assets.DockerImageAsset:
         directory=str(CONTAINERS),
         file=f"{family}/Dockerfile",
         platform=ecr_assets.Platform.LINUX_AMD64,  # what SageMaker runs, whatever this machine is
-        exclude=["*", "!common", f"!{family}", "**/__pycache__", "**/*.md", "**/requirements.in", "**/tests"],
+        exclude=[
+            "*",
+            "!__init__.py",
+            "!common",
+            f"!{family}",
+            "**/__pycache__",
+            "**/*.md",
+            "**/requirements.in",
+            "**/tests",
+        ],
         ignore_mode=cdk.IgnoreMode.DOCKER,
     )

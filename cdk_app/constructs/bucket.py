@@ -6,7 +6,7 @@ from constructs import Construct
 
 from cdk_app.constructs.acknowledge import acknowledge
 from cdk_app.constructs.key import key_of
-from cdk_app.constructs.table import removal_policy
+from cdk_app.constructs.retention import removal_policy
 from cdk_app.settings import Settings
 
 CHECKSUM_HEADERS = ["ETag", "x-amz-checksum-crc64nvme", "x-amz-checksum-sha256", "x-amz-version-id"]

@@ -1,10 +1,10 @@
 """A DynamoDB table: on demand, with point-in-time recovery."""
 
-import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
 from cdk_app.constructs.key import key_of
+from cdk_app.constructs.retention import removal_policy
 from cdk_app.settings import Settings
 
 
@@ -51,9 +51,3 @@ class Table(dynamodb.TableV2):
 def string(name: str) -> dynamodb.Attribute:
     """Return a string attribute."""
     return dynamodb.Attribute(name=name, type=dynamodb.AttributeType.STRING)
-
-
-def removal_policy(settings: Settings) -> cdk.RemovalPolicy:
-    """Return what happens to data when its stack goes: kept where the settings say so, once it was made at all."""
-    keep = cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
-    return keep if settings.retain_data else cdk.RemovalPolicy.DESTROY

@@ -6,7 +6,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from cdk_app.constructs.acknowledge import acknowledge
-from cdk_app.constructs.table import removal_policy
+from cdk_app.constructs.retention import removal_policy
 from cdk_app.settings import Settings
 
 GROUPS = ["admin", "member", "viewer"]

@@ -95,42 +95,38 @@ def rows(stream: BinaryIO, dialect: Dialect) -> Iterator[list[str]]:
     csv.field_size_limit(MAX_FIELD)  # of this process: csv has no other place for it
     text = io.TextIOWrapper(stream, encoding=dialect.encoding, newline="")
     number, header = 0, None
-    reader = csv.reader(lines_of(text), delimiter=dialect.delimiter, strict=True)
-    while True:
-        number += 1
-        try:
-            row = next(reader)
-        except StopIteration:
-            break
-        except csv.Error as error:
-            raise InvalidFile(f"Row {number}: {explained(error)}") from error
-        except OverlongLine as error:
-            raise InvalidFile(f"Row {number} {error}") from error
-        if not row:
-            continue
-        if header is None:
-            header = checked_header(row)
-        elif len(row) != len(header):
-            raise InvalidFile(
-                f"Row {number} has {fields(len(row))}, but the header has {len(header)}: give every row the same "
-                f"number of fields, and put text that holds the delimiter {dialect.delimiter!r} in quotation marks."
-            )
-        yield row
+    try:
+        for row in csv.reader(lines_of(text), delimiter=dialect.delimiter, strict=True):
+            number += 1
+            if not row:
+                continue
+            if header is None:
+                header = checked_header(row)
+            elif len(row) != len(header):
+                raise InvalidFile(
+                    f"Row {number} has {fields(len(row))}, but the header has {len(header)}: give every row as many, "
+                    f"and put text that holds the delimiter {dialect.delimiter!r} in quotation marks."
+                )
+            yield row
+    except csv.Error as error:
+        raise InvalidFile(f"Row {number + 1}: {explained(error)}") from error
+    except UnreadableLine as error:
+        raise InvalidFile(f"Row {number + 1} {error}") from error
     if header is None:
         raise InvalidFile("The file is empty: upload a CSV with a header row and at least one row of data.")
 
 
-class OverlongLine(Exception):
-    """A line that is none; the message goes on after `Row 7`."""
+class UnreadableLine(Exception):
+    """A line that is no text line; the message goes on after `Row 7`."""
 
 
 def lines_of(text: io.TextIOWrapper) -> Iterator[str]:
-    """Yield physical lines, none longer than MAX_LINE; raises OverlongLine, also for NUL characters."""
+    """Yield physical lines, none longer than MAX_LINE; raises UnreadableLine, also for NUL characters."""
     while line := text.readline(MAX_LINE + 1):
         if len(line) > MAX_LINE:
-            raise OverlongLine(f"has a line of more than {MAX_LINE:,} characters: this does not look like CSV text.")
+            raise UnreadableLine(f"has a line of more than {MAX_LINE:,} characters: this does not look like CSV text.")
         if "\0" in line:
-            raise OverlongLine("has a NUL character: save the file as CSV in UTF-8 and upload it again.")
+            raise UnreadableLine("has a NUL character: save the file as CSV in UTF-8 and upload it again.")
         yield line
 
 

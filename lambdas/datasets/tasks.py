@@ -41,7 +41,7 @@ def process(event: dict[str, str], context: Any) -> dict[str, str]:
     # Beside the file before the record says ready: never ready without them.
     folder = service.folder(owner, id)
     storage.write_json(folder + storage.PREVIEW, preview.model_dump_json())
-    storage.write_json(folder + storage.MANIFEST, manifest.model_dump_json(exclude_none=True))
+    storage.write_json(folder + storage.MANIFEST, manifest.model_dump_json())
     service.settle(
         owner, id, since="processing", status="ready", sha256=manifest.sha256, profile=summary(manifest.profile)
     )

@@ -243,6 +243,8 @@ def first_resource(inner: Callable[..., str]) -> Callable[..., str]:
         if service in ("sagemaker", "batch"):
             action = iam_actions.extract_iam_action(service, method, path, headers, body, query) or ":"
             return access.resources(service, action.split(":")[1], path, body, region, account)[0]
+        if service == "ecr" and (names := access.json_object(body).get("repositoryNames")):
+            return f"arn:aws:ecr:{region}:{account}:repository/{names[0]}"  # as the CDK asks for its own
         arn = inner(service, method, path, headers, body, query, region, account)
         return access.log_group_resource(arn, headers) if service == "logs" else arn
 

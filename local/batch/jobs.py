@@ -46,7 +46,7 @@ class ServiceJobs:
         sagemaker.training.subscribe(self._training_changed)
 
     def start(self) -> None:
-        """Catches up with the training jobs of a stopped platform, then schedules; call it after SageMaker's own start."""
+        """Catches up with the training jobs that a stopped platform left, then schedules."""
         for record in self._store:
             description = record["description"]
             if description["status"] in ENDED or not record.get("training"):
@@ -311,19 +311,18 @@ class ServiceJobs:
             self._timers[record["description"]["jobId"]] = loop.call_later(seconds, expire)
 
     def _blocked(self, head: Record, queue: Record, limit: int) -> None:
-        """A job larger than its environment blocks the queue until it is terminated, by hand or by the queue's action."""
+        """A job larger than its environment blocks the queue until someone, or the queue's action, terminates it."""
         if str(head["description"].get("statusReason", "")).startswith(TOO_LARGE):
             return
         head["description"]["statusReason"] = (
             f"{TOO_LARGE} - the job needs {head['capacity']} instances, the service environment has at most {limit}"
         )
         self._save(head)
-        for action in queue.get("jobStateTimeLimitActions", []):
-            if action["reason"] == TOO_LARGE:
-                request = {"jobId": head["description"]["jobId"], "reason": TOO_LARGE}
-                self._timers[request["jobId"]] = asyncio.get_running_loop().call_later(
-                    action["maxTimeSeconds"], lambda: self._begin(self.terminate(request))
-                )
+        limits_of = [a["maxTimeSeconds"] for a in queue.get("jobStateTimeLimitActions", []) if a["reason"] == TOO_LARGE]
+        request = {"jobId": head["description"]["jobId"], "reason": TOO_LARGE}
+        for seconds in limits_of[:1]:
+            loop = asyncio.get_running_loop()
+            self._timers[request["jobId"]] = loop.call_later(seconds, lambda: self._begin(self.terminate(request)))
 
     async def _stop(self, record: Record) -> None:
         if record["training"] in self._sagemaker.training.store:

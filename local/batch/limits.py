@@ -24,7 +24,7 @@ def check_name(value: str, member: str) -> None:
 
 
 def check_submission(request: dict[str, Any], fair_share: bool) -> None:
-    """A SubmitServiceJob request. The payload is not looked into, as on AWS: SageMaker judges it when its turn comes."""
+    """A SubmitServiceJob request. As on AWS its payload is not looked into: SageMaker judges it when its turn comes."""
     check_name(request["jobName"], "jobName")
     for member in ("quotaShareName", "preemptionConfiguration"):
         if member in request:

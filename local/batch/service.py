@@ -35,7 +35,7 @@ TOP_SHARES = 20
 
 
 class Batch:
-    """Create, call and close it on SageMaker's event loop; start it after SageMaker, close it before."""
+    """Lives on SageMaker's event loop, which starts and closes it."""
 
     def __init__(self, cloud: Cloud, sagemaker: SageMaker) -> None:
         self._model = service_model("batch")
@@ -43,6 +43,7 @@ class Batch:
         self._resources = Resources(cloud, self._resources_changed)
         self._jobs = ServiceJobs(cloud, sagemaker, self._resources, self._events)
         self._loop: asyncio.AbstractEventLoop | None = None
+        sagemaker.attach(self)
         resources, jobs = self._resources, self._jobs
         self._operations: dict[str, Callable[[Record], Any]] = {
             "CreateServiceEnvironment": resources.create_service_environment,
@@ -70,10 +71,12 @@ class Batch:
         }
 
     async def start(self) -> None:
+        """Catches up with what SageMaker found at its start, and schedules."""
         self._loop = asyncio.get_running_loop()
         self._jobs.start()
 
     async def shutdown(self) -> None:
+        """Changes nothing any more: how the training jobs end is seen by the next start."""
         self._jobs.close()
         await self._events.close()
 

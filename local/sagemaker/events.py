@@ -93,7 +93,7 @@ def milliseconds(seconds: float) -> int:
 
 
 def training_event(job: dict[str, Any], tags: list[dict[str, str]]) -> Event:
-    """The detail that SageMaker sends: DescribeTrainingJob with times as strings of epoch milliseconds, tags as a map."""
+    """The detail that SageMaker sends: DescribeTrainingJob, times as strings of epoch milliseconds, tags as a map."""
     transitions = [_times(t, ("StartTime", "EndTime")) for t in job["SecondaryStatusTransitions"]]
     detail = {
         **_times(job, ("CreationTime", "TrainingStartTime", "TrainingEndTime", "LastModifiedTime")),

@@ -82,8 +82,8 @@ class Models:
             raise invalid(str(error)) from error
         except (ClientError, BotoCoreError) as error:
             raise invalid(
-                f'Could not access model data at {uri}. Please ensure that the role "{role}" exists, that SageMaker may '
-                f'assume it and that it has "s3:GetObject" and "s3:ListBucket" permissions: {error}'
+                f'Could not access model data at {uri}. Please ensure that the role "{role}" exists, that SageMaker '
+                f'may assume it and that it has "s3:GetObject" and "s3:ListBucket" permissions: {error}'
             ) from error
 
     def _data_exists(self, uri: str, role: str) -> bool:

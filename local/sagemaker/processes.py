@@ -6,22 +6,35 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 
 from local.process import started_at
 
 LAUNCHER = Path(__file__).with_name("launch.py")
+CHUNK = 65_536  # bytes
 LONGEST_LINE = 200_000  # bytes; CloudWatch refuses log events above 256 KiB
 
 
 async def start(command: list[str], directory: Path, environment: dict[str, str], isolated: bool) -> "Process":
-    """Starts `command` (absolute paths) in its own process group; it dies with the platform. Raises OSError."""
-    process = await asyncio.create_subprocess_exec(
-        *_launch(isolated), *command,
-        cwd=directory, env=environment, start_new_session=True,
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    return Process(process)
+    """Starts `command` (absolute paths) in its own process group; it dies with the platform. Raises OSError.
+
+    The pipe of its output is ours and not asyncio's, whose `wait` would wait for everyone who holds the other end.
+    """
+    reading, writing = os.pipe()
+    output = os.fdopen(reading, "rb", 0)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *_launch(isolated), *command,
+            cwd=directory, env=environment, start_new_session=True,
+            stdin=asyncio.subprocess.DEVNULL, stdout=writing, stderr=writing,
+        )  # fmt: skip
+    except BaseException:
+        output.close()
+        raise
+    finally:
+        os.close(writing)
+    return Process(process, output)
 
 
 async def network_isolation_available() -> bool:
@@ -50,8 +63,8 @@ def program_environment(python: Path, home: Path) -> dict[str, str]:
 class Process:
     """One running program and its process group."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+    def __init__(self, process: asyncio.subprocess.Process, output: FileIO) -> None:
+        self._process, self._output = process, output
         self.pid = process.pid
         self.started = started_at(process.pid) or ""
 
@@ -82,15 +95,18 @@ class Process:
 
     async def lines(self) -> AsyncIterator[str]:
         """Lines of stdout and stderr as they appear; very long ones in pieces."""
-        assert self._process.stdout is not None
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, self._output)
         rest = b""
-        while chunk := await self._process.stdout.read(65_536):
+        while chunk := await reader.read(CHUNK):
             *whole, rest = (rest + chunk).split(b"\n")
             if len(rest) > LONGEST_LINE:
                 whole, rest = [*whole, rest], b""
             for line in whole:
                 for start in range(0, len(line), LONGEST_LINE):
                     yield line[start : start + LONGEST_LINE].decode(errors="replace").rstrip("\r")
+        transport.close()
         if rest:
             yield rest.decode(errors="replace").rstrip("\r")
 

@@ -4,7 +4,7 @@ import inspect
 import json
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from local.cloud import Cloud
 from local.sagemaker.endpoints import Endpoints
@@ -32,6 +32,14 @@ HEALTH_TIMEOUT = 480.0  # seconds a container has to answer its first ping
 SHUTDOWN_GRACE = 5.0  # seconds a program has to end when the platform goes down
 
 
+class Follower(Protocol):
+    """What `SageMaker.attach` takes."""
+
+    async def start(self) -> None: ...
+
+    async def shutdown(self) -> None: ...
+
+
 class SageMaker:
     """Create, call and close it on one event loop; the graces and timeouts are SageMaker's unless a test sets them."""
 
@@ -44,14 +52,23 @@ class SageMaker:
         self._endpoints = Endpoints(cloud, self._models, self._configs, self._events, health_timeout)
         self._runtime = Runtime(cloud, self._endpoints)
         self._operations = self._table()
+        self._followers: list[Follower] = []
+
+    def attach(self, follower: Follower) -> None:
+        """A service on top of this one: started after it, closed before it."""
+        self._followers.append(follower)
 
     async def start(self) -> None:
         """Recovers what an earlier platform left; S3 must answer by now, as endpoints may read their models again."""
         await self.training.start()
         self._endpoints.start()
+        for follower in self._followers:
+            await follower.start()
 
     async def shutdown(self, grace: float = SHUTDOWN_GRACE) -> None:
         """Ends every process and stores the state; S3 and logs must still answer."""
+        for follower in self._followers:
+            await follower.shutdown()
         await self.training.shutdown(grace)
         await self._endpoints.shutdown(grace)
         await self._events.close()

@@ -43,7 +43,7 @@ def local_name(prefix: str, key: str) -> str:
 
 
 def download_prefix(s3: Any, uri: str, folder: Path, cancelled: Callable[[], bool] = lambda: False) -> int:
-    """Downloads every object below `uri` and returns how many; one streaming GET each. Raises StorageError, Cancelled."""
+    """Downloads every object below `uri`, one streaming GET each; how many. Raises StorageError, Cancelled."""
     bucket, prefix = parse_uri(uri)
     folder.mkdir(parents=True, exist_ok=True)
     count = 0
@@ -119,7 +119,7 @@ class CheckpointFolder:
         self._uploaded = self._seen = dict(self._scan())
 
     def sync(self, final: bool = False) -> None:
-        """Uploads changes. Until the final time, a file that changed since the last look waits: it may be half written."""
+        """Uploads changes. Until the final time a file that just changed waits for the next look: it may be half done."""
         now = dict(self._scan())
         for name, signature in now.items():
             settled = final or self._seen.get(name) == signature

@@ -27,7 +27,7 @@ class Store:
         return self._records.get(name)
 
     def put(self, name: str, record: Record) -> None:
-        """Keeps `record` (JSON values only) under `name` (a valid file name); the same object may be changed and put again."""
+        """Keeps `record` (JSON values) under `name` (a valid file name); it may be changed and put again."""
         self._records[name] = record
         partial = self._folder / f"{name}.json.partial"
         partial.write_text(json.dumps(record))

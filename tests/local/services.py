@@ -84,23 +84,29 @@ class MiniStack:
 
 
 class Services:
-    """One platform; `restart` replaces it by another on the same folder, as after a stop or a kill."""
+    """One platform; after `close`, `start` puts another one on the same folder."""
 
     def __init__(self, home: Path, aws: str, **settings: float) -> None:
         self.home, self.aws, self._settings = home, aws, settings
         self.events: list[dict[str, Any]] = []
         self.roles: set[str | None] = set()
         self.faults = Faults()
-        self.loop = asyncio.new_event_loop()
         self.start()
 
     def start(self) -> None:
         """A new SageMaker and Batch on the folder, and a server in front of them."""
-        threading.Thread(target=self._run_loop, args=(self.loop,), daemon=True).start()
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self._thread.start()
         self.run(self._create())
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{self._server.server_port}"
+        self.connect(url)
+
+    def connect(self, url: str) -> None:
+        """Clients of the platform at `url`."""
+        self.url = url
         self.sagemaker, self.runtime = client("sagemaker", url), client("sagemaker-runtime", url)
         self.batch = client("batch", url)
         self.s3, self.logs = client("s3", self.aws), client("logs", self.aws)
@@ -109,13 +115,8 @@ class Services:
         """Stops as `make down` does."""
         self._server.shutdown()
         self._server.server_close()
-        self.run(self._close())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-
-    def restart(self) -> None:
-        self.close()
-        self.loop = asyncio.new_event_loop()
-        self.start()
+        self.run(self.sagemaker_service.shutdown())
+        self._stop_loop()
 
     def run(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
@@ -197,11 +198,6 @@ class Services:
         self.sagemaker_service = SageMaker(cloud, **self._settings)
         self.batch_service = Batch(cloud, self.sagemaker_service)
         await self.sagemaker_service.start()
-        await self.batch_service.start()
-
-    async def _close(self) -> None:
-        await self.batch_service.shutdown()
-        await self.sagemaker_service.shutdown()
 
     def _client(self, service: str, role_arn: str | None = None) -> Any:
         self.roles.add(role_arn)
@@ -218,10 +214,13 @@ class Services:
             raise ImageNotFound(uri)
         return Image(directory, name, Path(sys.executable))
 
-    @staticmethod
-    def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
-        asyncio.set_event_loop(loop)
-        loop.run_forever()
+    def _stop_loop(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+        self.loop.run_until_complete(asyncio.sleep(0))
+        self.loop.close()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         services = self
@@ -245,3 +244,22 @@ class Services:
                 pass
 
         return Handler
+
+
+class ServicesProcess(Services):
+    """The same platform as a process of its own, for tests that kill it."""
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "tests.local.services", str(self.home), self.aws]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        self.connect(self.process.stdout.readline().strip())
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+if __name__ == "__main__":
+    print(Services(Path(sys.argv[1]), sys.argv[2], stop_grace=1.0, health_timeout=10.0).url, flush=True)
+    threading.Event().wait()

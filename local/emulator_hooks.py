@@ -122,7 +122,8 @@ def check_names() -> None:
         problems.append("another Python worker script")
     if problems:
         raise PlatformError(
-            f"The installed MiniStack is not the one this platform knows ({'; '.join(problems)}); run `make env`."
+            f"The installed MiniStack is not the one this platform knows ({'; '.join(problems)}); "
+            "run `.venv/bin/uv pip sync requirements.txt`."
         )
 
 

@@ -38,7 +38,10 @@ class Moments:
     def add(self, values: list[float]) -> None:
         """Take in a batch of finite numbers, not empty."""
         count = len(values)
-        mean = math.fsum(values) / count
+        try:
+            mean = math.fsum(values) / count
+        except OverflowError:
+            mean = math.inf
         deviations = [value - mean for value in values]
         delta, total = mean - self.mean, self.count + count
         self.squares += sum(map(mul, deviations, deviations)) + delta * delta * self.count * count / total

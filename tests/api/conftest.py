@@ -1,4 +1,4 @@
-"""A local AWS for the session, and clients that call a noun's Lambda handler as API Gateway does.
+"""A local AWS for these tests, and clients that call a noun's Lambda handler as API Gateway does.
 
 Run: python -m pytest tests/api
 """
@@ -17,6 +17,7 @@ import boto3
 import pytest
 import requests
 
+from lambdas.accounts.cognito import self_service
 from lambdas.common import aws
 from lambdas.common.ids import new_id
 from tests.api.client import ApiClient
@@ -27,9 +28,9 @@ BUCKETS = ["DATASETS_BUCKET", "MODELS_BUCKET", "JOBS_BUCKET"]
 START_SECONDS = 60
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def aws_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A MiniStack of this session's own, empty, on a free loopback port."""
+    """A MiniStack of these tests' own, empty, on a free loopback port."""
     home = tmp_path_factory.mktemp("aws")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -74,8 +75,8 @@ def wait_until_healthy(endpoint: str, server: subprocess.Popen[bytes], log: Path
     pytest.fail(f"MiniStack did not start:\n{log.read_text()[-2000:]}")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def platform(aws_endpoint: str) -> Iterator[None]:
+@pytest.fixture(scope="package", autouse=True)
+def stage(aws_endpoint: str) -> Iterator[None]:
     """The stage's tables, buckets, user pool and workflow, and the environment its functions would have."""
     patch = pytest.MonkeyPatch()
     for name, value in {
@@ -93,12 +94,18 @@ def platform(aws_endpoint: str) -> Iterator[None]:
     }.items():
         patch.setenv(name, value)
     patch.delenv("AWS_PROFILE", raising=False)
-    aws.client.cache_clear()
-    aws.s3_presigner.cache_clear()
+    forget_clients()
     for name, value in (create_tables() | create_buckets() | create_user_pool() | create_workflow()).items():
         patch.setenv(name, value)
     yield
-    patch.undo()
+    patch.undo()  # the tests of other folders have an AWS of their own
+    forget_clients()
+
+
+def forget_clients() -> None:
+    """Drop the clients of the process, which belong to the environment they were made in."""
+    for cached in (aws.client, aws.s3_presigner, self_service):
+        cached.cache_clear()
 
 
 def create_tables() -> dict[str, str]:

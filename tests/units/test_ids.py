@@ -1,0 +1,29 @@
+"""Ids: their shape, and that they sort by time. Run: python -m pytest tests/units/test_ids.py"""
+
+import re
+import time
+
+import pytest
+
+from lambdas.common.ids import ID_PATTERN, Prefix, new_id
+
+
+@pytest.mark.parametrize("prefix", ["job", "ds", "mdl", "ep"])
+def test_an_id_matches_its_pattern_and_leaves_room_for_batch(prefix: Prefix) -> None:
+    id = new_id(prefix)
+    assert re.fullmatch(ID_PATTERN, id)
+    assert len("AWSBatch") + len(id) + 32 <= 63
+
+
+def test_ids_of_different_milliseconds_sort_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = []
+    for milliseconds in (1, 31, 32, 33, 1_700_000_000_000, 1_700_000_000_001, 2**48 - 1):
+        monkeypatch.setattr(time, "time_ns", lambda now=milliseconds: now * 1_000_000)
+        ids.append(new_id("ds"))
+    assert ids == sorted(ids)
+    assert len({len(id) for id in ids}) == 1
+
+
+def test_ids_of_the_same_millisecond_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: 1_700_000_000_000_000_000)
+    assert len({new_id("ds") for _ in range(1000)}) == 1000

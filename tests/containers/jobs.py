@@ -16,8 +16,8 @@ from typing import Any
 
 import requests
 
-ROOT = Path(__file__).resolve().parents[2]
-FAMILY = ROOT / "training_containers" / "tabular"
+from local.cloud import Image
+
 PIPE_BYTES = 4096  # the smallest pipe: a job that nobody reads from soon waits, so a test can stop it at a known place
 
 
@@ -26,7 +26,7 @@ class Job:
     """One job's /opt/ml, and the commands of the image run on it."""
 
     base: Path
-    python: Path
+    image: Image
 
     def write(self, table: str | bytes, **parameters: Any) -> "Job":
         """Put the dataset and the configuration where SageMaker puts them."""
@@ -41,14 +41,19 @@ class Job:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content.encode() if isinstance(content, str) else content)
 
+    @property
+    def commands(self) -> Path:
+        """The folder of `train` and `serve`."""
+        return self.image.directory / "training_containers" / self.image.family
+
     def environment(self, **more: str) -> dict[str, str]:
-        path = f"{self.python.parent}:{FAMILY}:{os.environ['PATH']}"
+        path = f"{self.image.python.parent}:{self.commands}:{os.environ['PATH']}"
         return {"PATH": path, "SAGEMAKER_BASE_DIR": str(self.base), "OMP_NUM_THREADS": "1", **more}
 
     def start(self) -> "Running":
         return Running(
             subprocess.Popen(
-                ["train"],
+                [self.commands / "train"],
                 env=self.environment(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -58,7 +63,9 @@ class Job:
         )
 
     def run(self) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["train"], env=self.environment(), capture_output=True, text=True, timeout=120)
+        return subprocess.run(
+            [self.commands / "train"], env=self.environment(), capture_output=True, text=True, timeout=120
+        )
 
     def json(self, name: str) -> dict[str, Any]:
         return json.loads((self.base / name).read_text())
@@ -77,7 +84,7 @@ class Job:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        command = [*interpreter, str(FAMILY / "serve")] if interpreter else ["serve"]
+        command = [*interpreter, str(self.commands / "serve")]
         environment = self.environment(SAGEMAKER_BIND_TO_PORT=str(port))
         process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         try:

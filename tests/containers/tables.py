@@ -17,11 +17,13 @@ def to_csv(columns: list[str], rows: Any) -> str:
 
 
 def sklearn_csv(name: str) -> str:
-    """One of scikit-learn's datasets as CSV; the target column is `target`, with class names where there are classes."""
+    """One of scikit-learn's datasets as CSV; column `target` holds class names where there are classes."""
     data = getattr(sklearn.datasets, f"load_{name}")()
     names = getattr(data, "target_names", None)
     targets = data.target if names is None else names[data.target]
-    return to_csv([*data.feature_names, "target"], np.column_stack([data.data.astype(str), targets.astype(str)]).tolist())
+    return to_csv(
+        [*data.feature_names, "target"], np.column_stack([data.data.astype(str), targets.astype(str)]).tolist()
+    )
 
 
 def mixed_csv() -> str:

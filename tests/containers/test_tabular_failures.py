@@ -3,13 +3,12 @@
 .venv/bin/python -m pytest tests/containers/test_tabular_failures.py
 """
 
-import os
 import subprocess
-from pathlib import Path
 
 import pytest
 
-from tests.containers.jobs import ROOT, Job, progress_lines
+from local.cloud import Image
+from tests.containers.jobs import Job, progress_lines
 from tests.containers.tables import sklearn_csv, to_csv
 
 # One process for all: starting one per case would spend seconds importing the same libraries.
@@ -37,7 +36,11 @@ FAILURES = [
         sklearn_csv("diabetes"),
         "Algorithm 'logistic_regression' cannot do regression, which is what column 'target' needs: use linear_reg",
     ),
-    ({"target": "a", "task": "classification"}, to_csv(["a", "b"], [[i / 7, i] for i in range(40)]), "Column 'a' has 40"),
+    (
+        {"target": "a", "task": "classification"},
+        to_csv(["a", "b"], [[i / 7, i] for i in range(40)]),
+        "Column 'a' has 40",
+    ),
     ({"target": "a"}, to_csv(["a", "b"], [["x", i] for i in range(40)]), "Column 'a' has only one value"),
     ({"target": "a"}, to_csv(["a", "b"], [["xy"[i > 38], i] for i in range(40)]), "Class 'y' has only one row"),
     ({"target": "a"}, to_csv(["a", "b"], [["xy"[i % 2], "same"] for i in range(40)]), "No column besides 'a' has any"),
@@ -60,13 +63,13 @@ def test_the_command_fails_with_the_reason_in_the_failure_file_and_the_traceback
 
 
 @pytest.fixture(scope="module")
-def failed(python: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Job]:
+def failed(image: Image, tmp_path_factory: pytest.TempPathFactory) -> list[Job]:
     """One job per line of FAILURES, each ended with status 1."""
     jobs = [
-        Job(tmp_path_factory.mktemp("failed"), python).write(table, **parameters) for parameters, table, _ in FAILURES
+        Job(tmp_path_factory.mktemp("failed"), image).write(table, **parameters) for parameters, table, _ in FAILURES
     ]
-    command = [python, "-c", RUN_EACH, *(job.base for job in jobs)]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=120)
+    command = [image.python, "-c", RUN_EACH, *(job.base for job in jobs)]
+    done = subprocess.run(command, cwd=image.directory, capture_output=True, text=True, timeout=120)
     statuses = [line for line in done.stdout.splitlines() if line.startswith("status")]
     assert statuses == ["status 1"] * len(jobs), done.stderr
     return jobs

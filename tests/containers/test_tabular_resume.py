@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+import shutil
 import signal
 
 import pytest
@@ -62,13 +63,13 @@ def test_after_a_kill_and_with_a_damaged_checkpoint_the_older_one_is_used(traine
     assert_same_end(job, uninterrupted)
 
 
-def test_a_checkpoint_of_other_parameters_is_not_continued(job):
-    table = sklearn_csv("iris")
-    assert job.write(table, target="target", algorithm="lightgbm", epochs=10).run().returncode == 0
-    again = job.write(table, target="target", algorithm="lightgbm", epochs=10, num_leaves=4).run()
-    assert again.returncode == 0, again.stderr
-    assert "The checkpoint belongs to other data or parameters" in again.stdout
-    assert progress_lines(again.stdout)[-1]["epoch"] == 10
+def test_a_checkpoint_of_other_parameters_is_not_continued(trained, job):
+    original, _ = trained("wine", "lightgbm")
+    shutil.copytree(original.base / "checkpoints", job.base / "checkpoints")
+    done = job.write(sklearn_csv("wine"), target="target", algorithm="lightgbm", epochs=10, seed=1).run()
+    assert done.returncode == 0, done.stderr
+    assert "The checkpoint belongs to other data or parameters" in done.stdout
+    assert progress_lines(done.stdout)[-1]["epoch"] == 10
 
 
 def test_sigterm_before_training_began_exits_cleanly(job):

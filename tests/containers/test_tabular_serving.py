@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
 
-from tests.containers.jobs import FAMILY, Job, Server
+from tests.containers.jobs import Job, Server
 from tests.containers.tables import to_csv
 
 JSON, CSV = "application/json", "text/csv"
@@ -83,6 +84,13 @@ def test_a_regressor_answers_values(trained):
     assert np.corrcoef(values, truth)[0, 1] > 0.7
 
 
+def test_a_prediction_that_overflows_is_refused_not_answered(trained):
+    job, _ = trained("diabetes", "linear_regression")
+    with job.serve() as server:
+        answer = server.post(instances([0] * 10, [3e38] * 10))
+    assert (answer.status_code, answer.json()["detail"]) == (400, "Row 2: its numbers are too large for the model.")
+
+
 def instances(*rows: Any) -> dict[str, Any]:
     return {"instances": list(rows)}
 
@@ -122,7 +130,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("body", "content_type", "detail"), BAD, ids=[f"{each[2][:30]}-{i}" for i, each in enumerate(BAD)])
+@pytest.mark.parametrize(("body", "content_type", "detail"), BAD, ids=[each[2][:40] for each in BAD])
 def test_a_bad_request_is_told_what_is_wrong_with_it(server, body, content_type, detail):
     answer = server.post(body, content_type)
     assert answer.status_code == 400
@@ -144,8 +152,6 @@ def test_a_body_beyond_the_limit_is_refused(server):
 
 
 def test_other_paths_and_methods_are_errors_in_the_same_shape(server):
-    import requests
-
     for method, path, status in [("GET", "/", 404), ("GET", "/invocations", 405), ("POST", "/ping", 405)]:
         answer = requests.request(method, server.url + path, timeout=10)
         assert (answer.status_code, set(answer.json())) == (status, {"detail"})
@@ -161,7 +167,7 @@ def test_many_clients_at_once_each_get_their_own_answer(server):
 
 
 def test_serve_imports_no_training_library_when_the_model_is_onnx(mixed):
-    with mixed.serve(str(mixed.python), "-X", "importtime") as server:
+    with mixed.serve(str(mixed.image.python), "-X", "importtime") as server:
         labels(server.post(instances(["red", 1, 2])))
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in server.stderr.splitlines()}
     assert {"onnxruntime", "numpy", "starlette", "uvicorn"} <= imported
@@ -192,7 +198,7 @@ def test_a_changed_or_missing_file_is_not_served(mixed, job, name):
     else:
         (job.base / "model" / name).unlink()
     environment = job.environment(SAGEMAKER_BIND_TO_PORT="0")
-    done = subprocess.run([FAMILY / "serve"], env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([job.commands / "serve"], env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert name in done.stderr
 

@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+import subprocess
 
 import numpy as np
 import onnxruntime
@@ -70,6 +71,27 @@ def test_the_reported_accuracy_is_what_onnx_runtime_and_scikit_learn_alone_find(
     session = onnxruntime.InferenceSession(job.base / "model/model.onnx")
     predicted = session.run(None, {"features": x_test})[1].argmax(axis=1)
     assert np.mean(predicted == y_test) == pytest.approx(manifest["metrics"]["test_accuracy"])
+
+
+COMPARE = """
+import json, numpy as np
+from training_containers.tabular.export_onnx import comparison
+right = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
+near, far = right + [[1e-6, -1e-6]], right + [[0.0, 0.0], [0.0, 0.0], [0.2, -0.2]]
+values = np.array([100.0, 200.0, 300.0])
+pairs = [(near, right), (far, right), (values + 0.01, values), (values + [0.0, 0.0, 1.0], values)]
+print(json.dumps([comparison(onnx, native) for onnx, native in pairs]))
+"""
+
+
+def test_an_onnx_model_that_answers_otherwise_is_not_the_one_to_serve(image):
+    done = subprocess.run(
+        [image.python, "-c", COMPARE], cwd=image.directory, capture_output=True, text=True, timeout=60
+    )
+    near, far, near_value, far_value = json.loads(done.stdout)
+    assert [each["served"] for each in (near, far, near_value, far_value)] == ["onnx", "native", "onnx", "native"]
+    assert (near["label_agreement"], far["label_agreement"]) == (1, pytest.approx(2 / 3))
+    assert far["max_abs_difference"] == pytest.approx(0.2)
 
 
 def test_shuffled_labels_fall_to_chance(job):

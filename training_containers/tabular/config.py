@@ -1,4 +1,4 @@
-"""The parameters of a tabular job: type, range, default and help of each, and a check that names every fault at once."""
+"""The parameters of a tabular job: type, range, default and help of each, and a check that names all faults at once."""
 
 import json
 from collections.abc import Mapping

@@ -115,7 +115,7 @@ def is_numeric(column: pd.Series) -> bool:
 
 
 def resolve_task(target: pd.Series, config: TabularConfig) -> str:
-    """The task asked for, or the one the values suggest; raises TrainingError if target, task and algorithm do not fit."""
+    """The task asked for, or the one the values suggest; raises TrainingError if target or algorithm do not fit it."""
     distinct = target.nunique()
     if distinct < 2:
         raise TrainingError(f"Column '{config.target}' has only one value: there is nothing to learn.")

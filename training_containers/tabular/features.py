@@ -1,8 +1,8 @@
 """From typed columns to the numbers a model sees. Training and serving both run this code, and it needs numpy only.
 
-A number column becomes its value, with the median of the training rows where it is missing (and one more column, 1 where
-it was missing, if that happened in training). A category column becomes one column per category seen in training;
-a category never seen becomes all zeros. The rules are the manifest's `features`, plain JSON.
+A number column becomes its value, with the median of the training rows where it is missing, and one more column, 1
+where it is missing, if that happened in training. A category column becomes one column per category seen in training; a
+category never seen becomes all zeros. The rules are the manifest's `features`, plain JSON.
 """
 
 from collections.abc import Mapping

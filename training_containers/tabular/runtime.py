@@ -22,7 +22,7 @@ MODULES = {
 
 
 def algorithm_module(algorithm: str) -> ModuleType:
-    """The module that trains, saves, loads and converts this algorithm; imported here because its libraries are slow."""
+    """The module that trains, saves, loads and converts this algorithm; imported late: its libraries are slow."""
     return importlib.import_module(f"training_containers.tabular.{MODULES[algorithm]}")
 
 

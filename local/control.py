@@ -35,7 +35,7 @@ async def answer(request: Request, snapshots: Snapshots, faults: Faults) -> Resp
     match request.method, request.url.path.removeprefix(PREFIX):
         case "POST", "save":
             await snapshots.save_all()
-        case ("POST" | "DELETE"), "faults" if os.environ.get("SLIPWAY_FAULTS") != "1":
+        case (("POST" | "DELETE"), "faults") if os.environ.get("SLIPWAY_FAULTS") != "1":
             return refused(403, "Faults are off; start the platform with SLIPWAY_FAULTS=1.")
         case "POST", "faults":
             try:

@@ -34,7 +34,7 @@ def main() -> int:
     dataset = api.upload(to_csv(rows), "breast-cancer.csv", name="Breast cancer Wisconsin")
     dataset = api.wait(f"/datasets/{dataset['id']}", "ready", "failed")
     refuse_failure("The data set", dataset)
-    say(2, "Data set", f"{dataset['id']}: {dataset['profile']['rows']} rows, {len(rows[0])} columns")
+    say(2, "Data set", f"{dataset['id']}: {dataset['rows']} rows, {dataset['columns']} columns")
 
     job = api.call("POST", "/jobs", JOB | {"dataset_id": dataset["id"]})
     say(3, "Training", f"{job['id']} on {job['instance_type']}")

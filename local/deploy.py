@@ -154,7 +154,9 @@ def settled(cloudformation: Any, name: str) -> dict[str, Any] | None:
         if not stack["StackStatus"].endswith("_IN_PROGRESS"):
             return stack
         time.sleep(POLL_SECONDS)
-    raise PlatformError(f"The stack {name} has not settled in {STACK_SECONDS:.0f} seconds; run `make reset` and `make up`.")
+    raise PlatformError(
+        f"The stack {name} has not settled in {STACK_SECONDS:.0f} seconds; run `make reset` and `make up`."
+    )
 
 
 def failures(cloudformation: Any, name: str) -> list[str]:

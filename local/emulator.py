@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import hashlib
-import hmac
 import json
 import logging
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import boto3
 from botocore.config import Config
 from ministack import app as ministack
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime, persistence, responses, router
-from ministack.services import dynamodb, lambda_svc, sts
+from ministack.services import dynamodb, iam, lambda_svc, sts
+from ministack.services.cloudformation import provisioners
 
-from local import access, emulator_hooks
+from local import access, emulator_hooks, resources
 from local.batch.service import Batch
 from local.cloud import CALLER_HEADER, Cloud
-from local.faults import Faults
+from local.faults import CallFault, Faults
+from local.handlers import Answer, Handler, failing, journalled, marking
 from local.home import ACCOUNT, REGION, Home
 from local.images import Images
 from local.outputs import Deployment
@@ -35,9 +35,6 @@ from local.state import JOURNAL_BYTES, Journal, Snapshots
 
 logger = logging.getLogger("slipway.emulator")
 
-Answer = tuple[int, dict[str, Any], Any]
-Handler = Callable[[str, str, dict[str, str], bytes, dict[str, Any]], Awaitable[Answer]]
-READS = ("Get", "List", "Describe", "Query", "Scan", "BatchGet", "TransactGet", "Search")
 GENERATION = "slipway_journal"  # the key, in the saved DynamoDB state, of the journal generation that follows it
 PASSED_TO = {"iam:passedtoservice": "sagemaker.amazonaws.com"}
 
@@ -73,69 +70,20 @@ class Emulator:
         iam_actions.SERVICE_TO_IAM_NAMESPACE["sagemaker"] = "sagemaker"
         iam_actions._BOTOCORE_SERVICE_MAP["sagemaker"] = ["sagemaker-runtime"]
         iam_actions.extract_resource_arn = first_resource(iam_actions.extract_resource_arn)
-        handlers = ministack.SERVICE_HANDLERS
+        handlers: dict[str, Any] = ministack.SERVICE_HANDLERS
         handlers["sagemaker"] = authorised("sagemaker", self.sagemaker.handle)
         handlers["batch"] = authorised("batch", self.batch.handle)
-        handlers["dynamodb"] = self.journalled(handlers["dynamodb"])
-        for service in handlers:
-            handlers[service] = self.observed(service, handlers[service])
+        for service, handler in handlers.items():
+            if service == "dynamodb":
+                kept = journalled(handler, self.journal, request_scope)
+            else:
+                kept = marking(handler, functools.partial(changed_by, service), self.snapshots.mark)
+            handlers[service] = failing(kept, self.faults, functools.partial(action_of, service), planted_failure)
         dynamodb.get_state = self.table_state(dynamodb.get_state)
+        provisioners._RESOURCE_HANDLERS.update(resources.handlers(self.batch))
         emulator_hooks.install_lambda(self.snapshots.mark)
         emulator_hooks.install_workflows(role_allows, self.snapshots.mark)
         emulator_hooks.install_events()
-        emulator_hooks.install_resources(self.batch)
-
-    def observed(self, service: str, handler: Handler) -> Handler:
-        """`handler` with planted faults before it, and a note of what to save after it."""
-        registered = ministack.SERVICE_REGISTRY.get(service, {})
-        changed = [registered.get("state_key", registered.get("module")), *registered.get("sub_modules", ())]
-
-        async def observed(method: str, path: str, headers: dict, body: bytes, query: dict) -> Answer:
-            if self.faults.call_faults and (failure := self.planted(service, method, path, headers, body, query)):
-                return failure
-            answer = await handler(method, path, headers, body, query)
-            if service != "dynamodb" and method not in ("GET", "HEAD") and not is_read(headers):
-                # CloudFormation changes any service, for as long as its caller keeps asking how far it is
-                for name in state_sources() if service == "cloudformation" else filter(None, changed):
-                    self.snapshots.mark(name)
-            return answer
-
-        return observed
-
-    def planted(
-        self, service: str, method: str, path: str, headers: dict, body: bytes, query: dict
-    ) -> Answer | None:
-        """The failure planted for this call, in the service's own wire format."""
-        action = iam_actions.extract_iam_action(service, method, path, headers, body, query) or ":"
-        namespace, operation = action.split(":", 1)
-        fault = self.faults.next_call(namespace, operation)
-        if fault is None:
-            return None
-        _, answer_headers, answer = iam_actions.access_denied_response(
-            service, action, "", str(uuid.uuid4()), error_code=fault.error, message=fault.message, headers=headers
-        )
-        return fault.status, answer_headers, answer
-
-    def journalled(self, handler: Handler) -> Handler:
-        """DynamoDB's handler, writing each successful change to the journal before it is answered.
-
-        The emulator handles a DynamoDB request without giving way to another one, so journal order is real order.
-        """
-
-        async def journalled(method: str, path: str, headers: dict, body: bytes, query: dict) -> Answer:
-            answer = await handler(method, path, headers, body, query)
-            if answer[0] == 200 and not is_read(headers):
-                self.journal.append(
-                    {
-                        "target": headers.get("x-amz-target", ""),
-                        "account": responses.get_account_id(),
-                        "region": responses.get_region(),
-                        "body": body.decode(),
-                    }
-                )
-            return answer
-
-        return journalled
 
     def table_state(self, get_state: Callable[[], dict]) -> Callable[[], dict]:
         """DynamoDB's state with the journal generation that continues it; taking it starts that generation."""
@@ -155,7 +103,7 @@ class Emulator:
         saved = persistence.load_state("dynamodb") or {}
         count = 0
         for record in self.journal.records(saved.get(GENERATION, 0)):
-            await contextless(functools.partial(replay, record))
+            await asyncio.create_task(replay(record))  # a task of its own keeps its account and region to itself
             count += 1
         if count:
             logger.info("Replayed %d DynamoDB writes that were made after the last snapshot.", count)
@@ -187,7 +135,8 @@ class Emulator:
         """A boto3 client against this emulator, as root or as a session of the role."""
         key = self.home.root_key()
         if role_arn is not None:
-            key = role_session(role_arn, key["secret_access_key"])
+            key = access.role_key(role_arn, key["secret_access_key"])
+            register_session(role_arn, key)
         return boto3.client(
             service,
             endpoint_url=self.url,
@@ -210,17 +159,6 @@ def encode_state(name: str, state: Any) -> str:
     return json.dumps(wrapped, default=persistence._json_default)
 
 
-async def contextless(call: Callable[[], Awaitable[None]]) -> None:
-    """Run `call` without leaving its account and region set for what follows."""
-    token_account = responses._request_account_id.set(ACCOUNT)
-    token_region = responses._request_region.set(REGION)
-    try:
-        await call()
-    finally:
-        responses._request_account_id.reset(token_account)
-        responses._request_region.reset(token_region)
-
-
 async def replay(record: dict[str, str]) -> None:
     """Make one journalled DynamoDB write again."""
     responses.set_request_account_id(record["account"])
@@ -231,9 +169,32 @@ async def replay(record: dict[str, str]) -> None:
         logger.error("A journalled write could not be made again: %s: %s", record["target"], answer)
 
 
-def is_read(headers: dict[str, str]) -> bool:
-    """Whether the request's target names an operation that changes nothing."""
-    return headers.get("x-amz-target", "").rpartition(".")[2].startswith(READS)
+def request_scope() -> dict[str, str]:
+    """The account and region of the request at hand."""
+    return {"account": responses.get_account_id(), "region": responses.get_region()}
+
+
+def changed_by(service: str) -> Iterable[str]:
+    """The state files that a changing request to the service concerns."""
+    if service == "cloudformation":  # it changes any service, for as long as its caller keeps asking how far it is
+        return state_sources()
+    registered = ministack.SERVICE_REGISTRY.get(service, {})
+    named = [registered.get("state_key", registered.get("module")), *registered.get("sub_modules", ())]
+    return filter(None, named)
+
+
+def action_of(service: str, method: str, path: str, headers: dict, body: bytes, query: dict) -> str:
+    """The IAM action of a request, as in dynamodb:PutItem; ":" for a request that has none."""
+    return iam_actions.extract_iam_action(service, method, path, headers, body, query) or ":"
+
+
+def planted_failure(action: str, fault: CallFault, headers: dict) -> Answer:
+    """The answer of a call that a planted fault hits, in the service's own wire format."""
+    service = next((s for s, n in iam_actions.SERVICE_TO_IAM_NAMESPACE.items() if n == action.split(":")[0]), "")
+    _, answer_headers, answer = iam_actions.access_denied_response(
+        service, action, "", str(uuid.uuid4()), error_code=fault.error, message=fault.message, headers=headers
+    )
+    return fault.status, answer_headers, answer
 
 
 def first_resource(inner: Callable[..., str]) -> Callable[..., str]:
@@ -241,8 +202,8 @@ def first_resource(inner: Callable[..., str]) -> Callable[..., str]:
 
     def resource(service, method, path, headers, body, query, region, account) -> str:
         if service in ("sagemaker", "batch"):
-            action = iam_actions.extract_iam_action(service, method, path, headers, body, query) or ":"
-            return access.resources(service, action.split(":")[1], path, body, region, account)[0]
+            operation = action_of(service, method, path, headers, body, query).split(":")[1]
+            return access.resources(service, operation, path, body, region, account)[0]
         if service == "ecr" and (names := access.json_object(body).get("repositoryNames")):
             return f"arn:aws:ecr:{region}:{account}:repository/{names[0]}"  # as the CDK asks for its own
         arn = inner(service, method, path, headers, body, query, region, account)
@@ -256,7 +217,7 @@ def authorised(service: str, handler: Handler) -> Handler:
 
     async def authorised(method: str, path: str, headers: dict, body: bytes, query: dict) -> Answer:
         caller = role_of(iam_evaluator.caller_arn())
-        action = iam_actions.extract_iam_action(service, method, path, headers, body, query) or ":"
+        action = action_of(service, method, path, headers, body, query)
         operation = action.split(":")[1]
         needed = [(action, arn) for arn in access.resources(service, operation, path, body, REGION, ACCOUNT)[1:]]
         needed += [("iam:PassRole", arn) for arn in access.passed_roles(service, operation, body)]
@@ -273,7 +234,7 @@ def role_of(principal_arn: str) -> str:
     if ":assumed-role/" not in principal_arn:
         return principal_arn
     name = principal_arn.split(":assumed-role/")[1].split("/")[0]
-    role = ministack._get_module("iam")._roles.get_scoped(ACCOUNT, None, name)
+    role = iam._roles.get_scoped(ACCOUNT, None, name)
     return role["Arn"] if role else principal_arn
 
 
@@ -292,20 +253,14 @@ def role_allows(role_arn: str, action: str, resource_arn: str) -> bool:
         secure_transport=True,
         service_context=PASSED_TO if action == "iam:PassRole" else {},
     )
-    limits = iam_evaluator._permissions_boundary(ministack._get_module("iam")._roles, name, ACCOUNT)
+    limits = iam_evaluator._permissions_boundary(iam._roles, name, ACCOUNT)
     policies = iam_evaluator._gather_role_policies(name, ACCOUNT)
     return iam_evaluator.evaluate(context, policies, *limits).decision == "Allow"
 
 
-def role_session(role_arn: str, secret: str) -> dict[str, str]:
-    """The role's session credentials, registered with the emulator. The same role always gets the same ones."""
+def register_session(role_arn: str, key: dict[str, str]) -> None:
+    """Tell the emulator that this key is a session of the role."""
     name = role_arn.rsplit("/", 1)[-1]
-    digest = hmac.new(secret.encode(), role_arn.encode(), hashlib.sha512).hexdigest()
-    key = {
-        "access_key_id": f"ASIA{digest[:16].upper()}",
-        "secret_access_key": digest[16:56],
-        "session_token": digest[56:],
-    }
     sts.register_session(
         key["access_key_id"],
         {
@@ -315,4 +270,3 @@ def role_session(role_arn: str, secret: str) -> dict[str, str]:
             "SessionToken": key["session_token"],
         },
     )
-    return key

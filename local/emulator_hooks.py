@@ -14,13 +14,11 @@ import logging
 import queue
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from typing import Any
 
 from ministack.core import lambda_runtime, responses
 from ministack.services import eventbridge, lambda_svc, stepfunctions
-from ministack.services.cloudformation import provisioners
 
 from local.home import ACCOUNT, REGION, PlatformError
 
@@ -32,7 +30,6 @@ NAMES: dict[str, dict[str, list[str] | None]] = {  # module -> name -> its param
         "SERVICE_HANDLERS": None,
         "SERVICE_REGISTRY": None,
         "_build_persistence_save_dict": [],
-        "_get_module": ["name"],
     },
     "core.router": {"SERVICE_PATTERNS": None},
     "core.persistence": {"_json_default": ["obj"], "_state_format_version": ["service"], "load_state": ["service"]},
@@ -97,12 +94,6 @@ LOGS_END = "\x1eslipway:end-of-logs"
 LOGS_SECONDS = 0.25
 WAIT_SECONDS = 0.5
 
-BATCH_TYPES = {  # CloudFormation type -> our Batch's noun, the attribute with the ARN, the name property
-    "AWS::Batch::ServiceEnvironment": ("service_environment", "ServiceEnvironmentArn", "ServiceEnvironmentName"),
-    "AWS::Batch::SchedulingPolicy": ("scheduling_policy", "Arn", "Name"),
-    "AWS::Batch::JobQueue": ("job_queue", "JobQueueArn", "JobQueueName"),
-}
-
 _execution: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("execution", default=None)
 
 
@@ -133,8 +124,11 @@ def check_names() -> None:
 def install_lambda(mark: Callable[[str], None]) -> None:
     """Make a worker say where an invocation's log ends, so that no one waits to see whether more comes."""
     say_end = f"        print({LOGS_END!r}, file=sys.stderr, flush=True)\n"
-    lambda_runtime._PYTHON_WORKER_SCRIPT = lambda_runtime._PYTHON_WORKER_SCRIPT.replace(WORKER_END, say_end + WORKER_END)
-    lambda_runtime.Worker._drain_stderr_bounded = drain_log
+    lambda_runtime._PYTHON_WORKER_SCRIPT = lambda_runtime._PYTHON_WORKER_SCRIPT.replace(
+        WORKER_END, say_end + WORKER_END
+    )
+    worker: Any = lambda_runtime.Worker
+    worker._drain_stderr_bounded = drain_log
     emit_logs = lambda_svc._emit_lambda_logs
 
     def emit_and_mark(*args: Any, **kwargs: Any) -> None:
@@ -275,30 +269,3 @@ def put_event(entry: dict[str, Any]) -> None:
     responses.set_request_account_id(ACCOUNT)
     responses.set_request_region(REGION)
     eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
-
-
-# --- CloudFormation --------------------------------------------------------------------------------------------------
-
-
-def install_resources(batch: Any) -> None:
-    """Teach CloudFormation the Batch types that MiniStack lacks."""
-    for resource_type, (noun, attribute, name) in BATCH_TYPES.items():
-        provisioners._RESOURCE_HANDLERS[resource_type] = batch_handlers(batch, noun, attribute, name)
-
-
-def batch_handlers(batch: Any, noun: str, attribute: str, name: str) -> dict[str, Callable[..., Any]]:
-    """MiniStack's create, update and delete functions for one noun of our Batch. The physical id is the ARN."""
-
-    def create(logical_id: str, props: dict[str, Any], stack_name: str) -> tuple[str, dict[str, str]]:
-        generated = f"{stack_name}-{logical_id}-{uuid.uuid4().hex[:12]}"
-        arn = getattr(batch, f"create_{noun}")({name: generated, **props})
-        return arn, {attribute: arn}
-
-    def update(arn: str, old_props: dict, new_props: dict, stack_name: str) -> tuple[str, dict[str, str]]:
-        getattr(batch, f"update_{noun}")(arn, new_props)
-        return arn, {attribute: arn}
-
-    def delete(arn: str, props: dict[str, Any]) -> None:
-        getattr(batch, f"delete_{noun}")(arn)
-
-    return {"create": create, "update": update, "delete": delete}

@@ -44,7 +44,9 @@ def front_door(
         elif is_presigned(scope, port, buckets()):
             await emulator({**scope, "scheme": "https"}, receive, send)
         else:
-            await refuse(send, 404, "not_found", "Nothing is here; the API is under /api and its pages are at /api/docs.")
+            await refuse(
+                send, 404, "not_found", "Nothing is here; the API is under /api and its pages are at /api/docs."
+            )
 
     return door
 

@@ -72,7 +72,10 @@ async def run(home: Home, emulator_fd: int, front_fd: int, ready_fd: int) -> Non
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    server = asyncio.create_task(serve(root, configuration(emulator_fd, front_fd), shutdown_trigger=closing.wait))
+    application: Any = root  # Hypercorn and Starlette name the same types apart
+    server = asyncio.create_task(
+        serve(application, configuration(emulator_fd, front_fd), shutdown_trigger=closing.wait)
+    )
     await first_of(started.wait(), server)
     await emulator.start()
     saving = asyncio.create_task(emulator.snapshots.keep(emulator.each_tick))

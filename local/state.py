@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,16 @@ class Journal:
         self.folder = folder
         self.name = name
         self.generation = max(self.generations(), default=0)
-        self.file = open(self.path(self.generation), "ab", buffering=0)
+        self.file = self.opened()
         self.drop_torn_line()
 
     def close(self) -> None:
         """Close the file; what was appended is safe already."""
         self.file.close()
+
+    def opened(self) -> FileIO:
+        """The current generation's file, without a buffer."""
+        return FileIO(self.path(self.generation), "ab")
 
     def path(self, generation: int) -> Path:
         return self.folder / f"{self.name}-{generation:08d}.journal"
@@ -61,7 +66,7 @@ class Journal:
         """Start a new generation and return it. Call it at the instant the snapshot is taken."""
         self.file.close()
         self.generation += 1
-        self.file = open(self.path(self.generation), "ab", buffering=0)
+        self.file = self.opened()
         return self.generation
 
     def size(self) -> int:

@@ -85,7 +85,8 @@ def machine(role_name: str, task: dict[str, Any]) -> dict[str, Any]:
 
 
 def proxy(function_name: str) -> dict[str, Any]:
-    uri = "arn:aws:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${%s.Arn}/invocations" % function_name
+    function_arn = "${" + function_name + ".Arn}"
+    uri = f"arn:aws:apigateway:${{AWS::Region}}:lambda:path/2015-03-31/functions/{function_arn}/invocations"
     return {
         "Type": "AWS::ApiGateway::Method",
         "Properties": {
@@ -146,9 +147,7 @@ RESOURCES: dict[str, Any] = {
     "Slow": function(SLOW, "WriterRole", timeout=60),
     "Token": function(TOKEN, "WriterRole"),
     "Note": function(NOTE, "WriterRole"),
-    "MachineRole": role(
-        allow("lambda:InvokeFunction", [arn("Token"), arn("Slow")]), service="states.amazonaws.com"
-    ),
+    "MachineRole": role(allow("lambda:InvokeFunction", [arn("Token"), arn("Slow")]), service="states.amazonaws.com"),
     "EmptyRole": role(service="states.amazonaws.com"),
     "Waiting": machine("MachineRole", {**CALLBACK, "Parameters": PAYLOAD}),
     "Impatient": machine("MachineRole", {**CALLBACK, "Parameters": PAYLOAD, "HeartbeatSeconds": 1}),

@@ -1,4 +1,7 @@
-"""Planted faults hit the calls they name, and only where faults are allowed. Run: pytest tests/local/test_faults.py -q"""
+"""Planted faults hit the calls they name, and only where faults are allowed.
+
+Run: pytest tests/local/test_faults.py -q
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,13 @@ def test_unusable_fault_is_refused_with_the_reason(small: Small) -> None:
 
 @pytest.mark.parametrize(
     "fault",
-    ["[]", "{", '{"events": "maybe"}', '{"surprise": 1}', '{"service": "s", "operation": "o", "error": "E", "calls": [0]}'],
+    [
+        "[]",
+        "{",
+        '{"events": "maybe"}',
+        '{"surprise": 1}',
+        '{"service": "s", "operation": "o", "error": "E", "calls": [0]}',
+    ],
 )
 def test_every_malformed_fault_is_refused(fault: str) -> None:
     with pytest.raises(BadFault):
@@ -66,7 +75,9 @@ def test_every_malformed_fault_is_refused(fault: str) -> None:
 
 def test_quota_and_waits_are_kept_until_cleared() -> None:
     faults = Faults()
-    faults.plant(json.dumps({"quota": {"ml.m5.large": 0}, "capacity_wait": {"ml.m5.large": 2}, "events": "drop"}).encode())
+    faults.plant(
+        json.dumps({"quota": {"ml.m5.large": 0}, "capacity_wait": {"ml.m5.large": 2}, "events": "drop"}).encode()
+    )
     assert (faults.quota, faults.capacity_wait, faults.events) == ({"ml.m5.large": 0}, {"ml.m5.large": 2}, "drop")
     faults.clear()
     assert (faults.quota, faults.capacity_wait, faults.events) == ({}, {}, "")

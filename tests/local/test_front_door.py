@@ -1,4 +1,7 @@
-"""The front door lets through the API and presigned S3, under API Gateway's limits. Run: pytest tests/local/test_front_door.py -q"""
+"""The front door lets through the API and presigned S3, under API Gateway's limits.
+
+Run: pytest tests/local/test_front_door.py -q
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,9 @@ from tests.local.small import Small
 SHAPE = {"detail", "code", "request_id"}
 
 
-def link(small: Small, method: str = "get_object", key: str = "file", bucket: str | None = None, host: str = "127.0.0.1") -> str:
+def link(
+    small: Small, method: str = "get_object", key: str = "file", bucket: str | None = None, host: str = "127.0.0.1"
+) -> str:
     """A presigned link through the front door."""
     root = small.files.root_key()
     s3 = boto3.client(
@@ -49,7 +54,14 @@ def test_api_answers_on_any_host_name(small: Small, host: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/_ministack/reset", "/_slipway/save", "/2015-03-31/functions", "/restapis/x/api/_user_request_/echo", "/apiary", "/b/k"],
+    [
+        "/_ministack/reset",
+        "/_slipway/save",
+        "/2015-03-31/functions",
+        "/restapis/x/api/_user_request_/echo",
+        "/apiary",
+        "/b/k",
+    ],
 )
 def test_everything_else_is_not_there(small: Small, path: str) -> None:
     answer = requests.post(f"http://localhost:{small.process.port}{path}")
@@ -59,7 +71,11 @@ def test_everything_else_is_not_there(small: Small, path: str) -> None:
 
 def test_climbing_out_of_the_api_leads_nowhere(small: Small) -> None:
     """A raw request, because HTTP clients tidy such paths up."""
-    for path in ("/api/../_ministack/reset", "/api/%2e%2e/%2e%2e/%2e%2e/_ministack/reset", "/api//../../../../_slipway/save"):
+    for path in (
+        "/api/../_ministack/reset",
+        "/api/%2e%2e/%2e%2e/%2e%2e/_ministack/reset",
+        "/api//../../../../_slipway/save",
+    ):
         with socket.create_connection(("127.0.0.1", small.process.port)) as raw:
             raw.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
             answer = b""

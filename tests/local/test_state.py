@@ -125,7 +125,9 @@ class TestKilledPlatform:
     def test_other_services_survive_kill_9_a_moment_after_a_change(self, own: Small) -> None:
         own.client("ssm").put_parameter(Name="/kept", Value="yes", Type="String")
         own.client("s3").put_object(Bucket=own.stack["Bucket"], Key="kept", Body=b"yes")
-        eventually(lambda: (own.files.state / "ssm.json").exists() and "/kept" in (own.files.state / "ssm.json").read_text())
+        eventually(
+            lambda: (own.files.state / "ssm.json").exists() and "/kept" in (own.files.state / "ssm.json").read_text()
+        )
         own.kill9()
         own.up()
         assert own.client("ssm").get_parameter(Name="/kept")["Parameter"]["Value"] == "yes"

@@ -76,7 +76,7 @@ class JobFields(BaseModel):
     priority: Priority
     max_runtime_seconds: int
     status: Status = "pending"
-    stage: Stage | None = "queued"
+    stage: Stage | None = Field(default=None, description="What it is doing now; null once it has ended.")
     reason: str | None = Field(default=None, description="Why it failed, or why it still waits.")
     progress: Progress = Field(default_factory=Progress)
     model: RegisteredModel

@@ -47,6 +47,7 @@ def create(caller: Caller, request: JobCreate) -> Job:
         instance_type=allowed_instance_type(request.instance_type),
         priority=request.priority,
         max_runtime_seconds=request.max_runtime_seconds,
+        stage="queued",
         model=RegisteredModel(id=models.new_version_id(), model_id=request.model_id or model_id_from(request.name)),
     )
     JOBS.create(job, waits.opening(id, job.owner), datasets.hold(dataset, id))

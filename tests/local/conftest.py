@@ -19,7 +19,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MiniStack]:
 @pytest.fixture(scope="module")
 def services(aws: MiniStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """SageMaker and Batch without faults, with a short grace after SIGTERM; shared by a file's tests."""
-    services = Services(tmp_path_factory.mktemp("platform"), aws.url, stop_grace=1.0, health_timeout=10.0)
+    services = Services(tmp_path_factory.mktemp("platform"), aws.url, stop_grace=1.0, health_timeout=4.0)
     yield services
     services.close()
 

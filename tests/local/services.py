@@ -52,6 +52,14 @@ def until(read: Callable[[], T], condition: Callable[[T], Any], seconds: float =
     return value
 
 
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that waits to be collected does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 class MiniStack:
     """S3, CloudWatch and CloudWatch Logs on a free port."""
 

@@ -2,12 +2,11 @@
 
 import io
 import tarfile
-from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local.services import BUCKET, ROLE, Services, client, until
+from tests.local.services import BUCKET, ROLE, Services, alive, client, until
 
 LOGS = "/aws/sagemaker/TrainingJobs"
 
@@ -73,14 +72,6 @@ try:
 except OSError:
     print("refused")
 """
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that waits to be collected does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def started(services: Services, name: str) -> bool:

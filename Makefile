@@ -5,7 +5,7 @@ RUN := .venv/bin/python
 VENV := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help up status down reset env
+.PHONY: help up status down reset env deploy destroy doctor admin logs
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { gsub(/[$$][$$]/, "$$", $$2); printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,3 +31,21 @@ reset: $(VENV)  ## stop the platform and delete its data
 
 env: $(VENV)  ## print the settings that point boto3 and the aws command at the platform: eval "$$(make env)"
 	@$(RUN) -m local env
+
+# What an operator does on AWS; stage `local` is the platform on this machine. YES=1 agrees beforehand.
+STAGED = $(or $(STAGE),$(error Say which stage, for instance STAGE=dev))
+
+deploy: $(VENV)  ## deploy this tree: STAGE=dev; AWS_PROFILE and AWS_REGION say where
+	@$(RUN) -m operations.deploy $(STAGED)
+
+destroy: $(VENV)  ## stop what STAGE= made and delete its stacks; says what is kept and billed
+	@$(RUN) -m operations.destroy $(STAGED)
+
+doctor: $(VENV)  ## say what the AWS account lacks for STAGE=, and the command for it (JSON=1)
+	@$(RUN) -m operations.doctor $(STAGED) $(if $(JSON),--json)
+
+admin: $(VENV)  ## make USERNAME= an admin of STAGE=; EMAIL= creates the account
+	@$(RUN) -m operations.admin $(STAGED) $(or $(USERNAME),$(error Say who: USERNAME=ada)) $(EMAIL)
+
+logs: $(VENV)  ## print the log lines of REQUEST=<request_id> or JOB=<job id> of STAGE=
+	@$(RUN) -m operations.logs $(STAGED) $(if $(JOB),job $(JOB),request $(or $(REQUEST),$(error Say what: REQUEST= or JOB=)))

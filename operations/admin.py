@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from operations.account import Account, account_of
 from operations.deployed import outputs_of
 from operations.settings import settings_of
-from operations.terminal import run
+from operations.terminal import OperationError, run
 
 GROUP = "admin"
 CLASSES = (string.ascii_lowercase, string.ascii_uppercase, string.digits, "!#%+-=?_")
@@ -15,13 +15,18 @@ CLASSES = (string.ascii_lowercase, string.ascii_uppercase, string.digits, "!#%+-
 
 def main(arguments: Sequence[str]) -> int:
     """Put the user into the admin group: arguments are stage, username and, for a new account, an e-mail address."""
-    stage, username, email = arguments[0], arguments[1], next(iter(arguments[2:]), None)
+    stage, username, *email = arguments
     settings_of(stage)
     account = account_of(stage)
     outputs = outputs_of(account, stage)
     password = None if exists(account, outputs["UserPoolId"], username) else temporary_password()
     if password is not None:
-        create(account, outputs["UserPoolId"], username, email, password)
+        if not email:
+            raise OperationError(
+                f"There is no account {username}; name its e-mail address to create it:"
+                f" make admin USERNAME={username} EMAIL=<address> STAGE={stage}"
+            )
+        create(account, outputs["UserPoolId"], username, email[0], password)
     account.client("cognito-idp").admin_add_user_to_group(
         UserPoolId=outputs["UserPoolId"], Username=username, GroupName=GROUP
     )
@@ -42,13 +47,12 @@ def exists(account: Account, pool: str, username: str) -> bool:
     return True
 
 
-def create(account: Account, pool: str, username: str, email: str | None, password: str) -> None:
+def create(account: Account, pool: str, username: str, email: str, password: str) -> None:
     """Create the account without sending mail: the person at the keyboard hands the password on."""
-    attributes = [{"Name": "email", "Value": email}, {"Name": "email_verified", "Value": "true"}] if email else []
     account.client("cognito-idp").admin_create_user(
         UserPoolId=pool,
         Username=username,
-        UserAttributes=attributes,
+        UserAttributes=[{"Name": "email", "Value": email}, {"Name": "email_verified", "Value": "true"}],
         TemporaryPassword=password,
         MessageAction="SUPPRESS",
     )

@@ -21,11 +21,8 @@ from operations.terminal import confirmed, run
 
 BILLED = {  # what costs money when it stays, by how AWS bills it
     "AWS::S3::Bucket": "storage, by the gigabyte",
-    "AWS::DynamoDB::Table": "storage and point-in-time recovery, by the gigabyte",
     "AWS::DynamoDB::GlobalTable": "storage and point-in-time recovery, by the gigabyte",
     "AWS::Cognito::UserPool": "monthly active users beyond the free allowance",
-    "AWS::KMS::Key": "one dollar a month",
-    "AWS::Logs::LogGroup": "storage until its retention ends, by the gigabyte",
 }
 
 

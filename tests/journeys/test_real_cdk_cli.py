@@ -18,7 +18,7 @@ from local.api_client import ApiClient
 from local.assembly import assembly, stacks
 from local.home import REPOSITORY
 from operations.toolkit import BOOTSTRAP_PARAMETER, BOOTSTRAP_VERSION
-from tests.journeys.conftest import PASSWORD, PARAMETERS, train, upload
+from tests.journeys.conftest import PARAMETERS, PASSWORD, train, upload
 from tests.platform import Platform
 
 
@@ -78,9 +78,7 @@ def test_both_ways_to_deploy_write_the_same_outputs(by_cdk: Platform, platform: 
     assert set(by_cdk.outputs) == set(platform.outputs)
 
 
-def test_the_journey_runs_on_what_the_cdk_deployed(
-    by_cdk: Platform, member: ApiClient, rows: list[dict[str, Any]]
-):
+def test_the_journey_runs_on_what_the_cdk_deployed(by_cdk: Platform, member: ApiClient, rows: list[dict[str, Any]]):
     job = train(member, upload(member, rows))
     assert job["status"] == "completed", job["reason"]
     assert job["primary_metric"]["value"] > 0.9

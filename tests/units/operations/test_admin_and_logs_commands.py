@@ -40,6 +40,11 @@ def test_an_account_that_exists_keeps_its_password_and_doing_it_twice_is_no_erro
     assert groups(deployed, pool, "bob") == ["admin"]
 
 
+def test_an_account_that_does_not_exist_needs_an_address_to_be_created(deployed: Account):
+    with pytest.raises(OperationError, match="make admin USERNAME=eve EMAIL=<address> STAGE=local"):
+        admin.main(["local", "eve"])
+
+
 def groups(account: Account, pool: str, username: str) -> list[str]:
     answer = account.client("cognito-idp").admin_list_groups_for_user(UserPoolId=pool, Username=username)
     return [group["GroupName"] for group in answer["Groups"]]

@@ -13,7 +13,7 @@ from operations.terminal import OperationError
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 QUEUE = "arn:aws:batch:eu-west-1:123456789012:job-queue/large"
 BUCKET = Resource("AWS::S3::Bucket", "Datasets", "datasets-bucket")
-TABLE = Resource("AWS::DynamoDB::Table", "Jobs", "jobs-table")
+TABLE = Resource("AWS::DynamoDB::GlobalTable", "Jobs", "jobs-table")
 ROLE = Resource("AWS::IAM::Role", "Role", "role-name")
 
 
@@ -101,7 +101,7 @@ def test_a_stage_that_retains_its_data_keeps_the_data_stack_and_says_how_it_is_b
     deleted, kept = "\n".join(plan.lines()).split("Kept, and billed as said:")
     assert "datasets-bucket" not in deleted and "slipway-prod-data" not in deleted
     assert "S3 Bucket datasets-bucket (storage, by the gigabyte)" in kept
-    assert "DynamoDB Table jobs-table (storage and point-in-time recovery" in kept
+    assert "DynamoDB GlobalTable jobs-table (storage and point-in-time recovery" in kept
     assert "IAM Role role-name" in kept
 
 

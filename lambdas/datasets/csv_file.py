@@ -56,11 +56,13 @@ def sniff_encoding(sample: bytes) -> str:
     """Return the codec of a sample, which may end inside a character."""
     if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
+    if sample.startswith(codecs.BOM_UTF8):
+        return "utf-8-sig"
     try:
         codecs.getincrementaldecoder("utf-8")().decode(sample)
     except UnicodeDecodeError:
         return "cp1252"
-    return "utf-8-sig"
+    return "utf-8"
 
 
 def sniff_delimiter(lines: list[str]) -> str:

@@ -14,13 +14,17 @@ import logging
 import queue
 import threading
 import time
+import types
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
 from ministack.core import lambda_runtime, responses
-from ministack.services import eventbridge, lambda_svc, stepfunctions
+from ministack.services import cloudwatch_logs, eventbridge, lambda_svc, stepfunctions
 
+from local import log_patterns
 from local.home import ACCOUNT, REGION, PlatformError
+from local.workers import SharedCode, taking_turns
 
 logger = logging.getLogger("slipway.emulator")
 
@@ -53,6 +57,7 @@ NAMES: dict[str, dict[str, list[str] | None]] = {  # module -> name -> its param
     "core.lambda_runtime": {
         "_PYTHON_WORKER_SCRIPT": None,
         "Worker": None,
+        "zipfile": None,
         "execution_credentials": ["config"],
         "reset": [],
     },
@@ -66,9 +71,12 @@ NAMES: dict[str, dict[str, list[str] | None]] = {  # module -> name -> its param
         "_functions": None,
         "_emit_lambda_logs": None,
         "_get_func_record_for_ref": ["function_ref"],
-        "_execution_record_for_config": ["func", "config"],
+        "_execute_function_dispatch": ["func", "config", "event", "request_id", "started"],
+        "acquire_worker": ["func_name", "config", "code_zip", "qualifier", "max_concurrency"],
         "invoke_async_with_retry": ["func", "event"],
+        "release_worker": ["worker"],
     },
+    "services.cloudwatch_logs": {"_subscription_pattern_matches": ["pattern", "message"]},
     "services.eventbridge": {
         "_put_events": ["data", "allow_aws_source"],
         "_dispatch_to_lambda": ["arn", "payload"],
@@ -91,8 +99,8 @@ NAMES: dict[str, dict[str, list[str] | None]] = {  # module -> name -> its param
 }  # fmt: skip
 WORKER_END = "        _real_stdout.flush()\n\nrun()"  # the last lines of a Python worker's loop
 LOGS_END = "\x1eslipway:end-of-logs"
-LOGS_SECONDS = 0.25
-WAIT_SECONDS = 0.5
+LOGS_SECONDS, WAIT_SECONDS = 0.25, 0.5
+CONCURRENCY = 2  # environments of one function
 
 _execution: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("execution", default=None)
 
@@ -122,13 +130,17 @@ def check_names() -> None:
 
 
 def install_lambda(mark: Callable[[str], None]) -> None:
-    """Make a worker say where an invocation's log ends, so that no one waits to see whether more comes."""
+    """Let workers share unpacked code, take turns, and say where an invocation's log ends, so that no one waits."""
     say_end = f"        print({LOGS_END!r}, file=sys.stderr, flush=True)\n"
     lambda_runtime._PYTHON_WORKER_SCRIPT = lambda_runtime._PYTHON_WORKER_SCRIPT.replace(
         WORKER_END, say_end + WORKER_END
     )
     worker: Any = lambda_runtime.Worker
     worker._drain_stderr_bounded = drain_log
+    archives: Any = types.SimpleNamespace(**{**vars(zipfile), "ZipFile": SharedCode})
+    lambda_runtime.zipfile = archives
+    turns = taking_turns(lambda_svc.acquire_worker, lambda_svc.release_worker)
+    lambda_svc.acquire_worker, lambda_svc.release_worker = turns
     emit_logs = lambda_svc._emit_lambda_logs
 
     def emit_and_mark(*args: Any, **kwargs: Any) -> None:
@@ -136,6 +148,24 @@ def install_lambda(mark: Callable[[str], None]) -> None:
         mark("cloudwatch_logs")
 
     lambda_svc._emit_lambda_logs = emit_and_mark
+    cloudwatch_logs._subscription_pattern_matches = log_patterns.matches
+    queue_invocations()
+
+
+def queue_invocations() -> None:
+    """Let the invocations of one function wait for each other beyond a few at a time.
+
+    Lambda starts another environment for each concurrent call, and so does MiniStack: on one machine, ten events
+    at once would be ten cold starts that starve everything else.
+    """
+    dispatch = lambda_svc._execute_function_dispatch
+    places: dict[str, threading.Semaphore] = {}
+
+    def dispatch_in_turn(func: Any, config: Any, event: Any, request_id: str, started: float) -> Any:
+        with places.setdefault(config["FunctionName"], threading.Semaphore(CONCURRENCY)):
+            return dispatch(func, config, event, request_id, started)
+
+    lambda_svc._execute_function_dispatch = dispatch_in_turn
 
 
 def drain_log(worker: Any) -> str:
@@ -252,8 +282,7 @@ def install_events() -> None:
         if not function or not config:
             logger.warning("A rule names the function %s, which does not exist.", name)
             return
-        record = lambda_svc._execution_record_for_config(function, config)
-        lambda_svc.invoke_async_with_retry(record, json.loads(payload))
+        lambda_svc.invoke_async_with_retry({**function, "config": config}, json.loads(payload))
 
     eventbridge._dispatch_to_lambda = dispatch_to_lambda
 
@@ -265,7 +294,6 @@ def emit(source: str, detail_type: str, detail: dict[str, Any], resources: list[
 
 
 def put_event(entry: dict[str, Any]) -> None:
-    """Put one event in the platform's account and region."""
     responses.set_request_account_id(ACCOUNT)
     responses.set_request_region(REGION)
     eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)

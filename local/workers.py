@@ -1,0 +1,70 @@
+"""Function workers on a small machine: code is unpacked once, and a burst waits for a warm worker.
+
+The emulator unpacks the bundle for every worker and starts one for every concurrent call. Each start costs about a
+second of processor time, so a burst of ten events would keep two cores busy for ten seconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+WIDTH = max(2, (os.cpu_count() or 2) // 2)  # workers of one function that start without waiting
+PATIENCE_SECONDS = 2.0  # then another is started all the same, so that functions may wait for each other
+
+Acquire = Callable[..., tuple[Any, str | None]]
+Release = Callable[[Any], None]
+
+_unpacking = threading.Lock()
+
+
+class SharedCode(zipfile.ZipFile):
+    """A function's code, unpacked once per content; `extractall` makes the wanted folder a link to that."""
+
+    def extractall(self, path: Any = None, members: Any = None, pwd: bytes | None = None) -> None:
+        """Make `path`, an empty folder, lead to the unpacked code."""
+        wanted = Path(path)
+        with _unpacking:
+            unpacked = self.unpacked(Path(tempfile.gettempdir()) / "code")
+        wanted.rmdir()
+        wanted.symlink_to(unpacked, target_is_directory=True)
+
+    def unpacked(self, folder: Path) -> Path:
+        """The folder with the unpacked code."""
+        with open(str(self.filename), "rb") as file:
+            place = folder / hashlib.file_digest(file, "sha256").hexdigest()
+        if not place.exists():
+            folder.mkdir(exist_ok=True)
+            partial = Path(tempfile.mkdtemp(dir=folder))
+            super().extractall(partial)
+            partial.rename(place)
+        return place
+
+
+def taking_turns(acquire: Acquire, release: Release) -> tuple[Acquire, Release]:
+    """MiniStack's functions to lease and return a worker, waiting a while for a warm one before starting many."""
+    freed = threading.Condition()
+
+    def patient(name: str, config: dict, code: bytes, qualifier: str = "$LATEST", max_concurrency: int | None = None):
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        with freed:
+            while time.monotonic() < deadline:
+                worker, how = acquire(name, config, code, qualifier=qualifier, max_concurrency=WIDTH)
+                if worker is not None:
+                    return worker, how
+                freed.wait(deadline - time.monotonic())
+        return acquire(name, config, code, qualifier=qualifier, max_concurrency=max_concurrency)
+
+    def release_and_tell(worker: Any) -> None:
+        release(worker)
+        with freed:
+            freed.notify_all()
+
+    return patient, release_and_tell

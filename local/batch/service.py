@@ -8,8 +8,6 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
-from botocore.model import ListShape, Shape, StructureShape
-
 from local.batch.jobs import ServiceJobs
 from local.batch.limits import REQUEST_BYTES, refused
 from local.batch.resources import Resources, page
@@ -215,19 +213,19 @@ def capacity(quantity: float) -> list[Record]:
     return [{"capacityUnit": "NUM_INSTANCES", "quantity": float(quantity)}]
 
 
-def to_request(shape: Shape | None, properties: Any) -> Any:
+def to_request(shape: Any, properties: Any) -> Any:
     """CloudFormation's properties as the API's request: member names in lower camel case, numbers as numbers.
 
     Members that only CloudFormation has (names on an update, for instance) are left out.
     """
-    if isinstance(shape, StructureShape):
+    if shape.type_name == "structure":
         named = {name[0].lower() + name[1:]: value for name, value in properties.items()}
         return {name: to_request(member, named[name]) for name, member in shape.members.items() if name in named}
-    if isinstance(shape, ListShape):
+    if shape.type_name == "list":
         return [to_request(shape.member, item) for item in properties]
-    if shape is not None and shape.type_name in ("integer", "long"):
+    if shape.type_name in ("integer", "long"):
         return int(properties)
-    if shape is not None and shape.type_name in ("float", "double"):
+    if shape.type_name in ("float", "double"):
         return float(properties)
     return properties
 

@@ -11,10 +11,11 @@ from functools import cache
 from typing import Any
 
 import botocore.session
-from botocore.model import ListShape, MapShape, ServiceModel, Shape, StringShape, StructureShape
 from botocore.validate import ParamValidator
 
 Response = tuple[int, dict[str, str], bytes]
+NUMBERS = ("integer", "long", "float", "double")
+SIZED = ("string", "list", "map")
 
 
 class ServiceError(Exception):
@@ -34,11 +35,12 @@ def not_implemented(what: str) -> ServiceError:
 
 
 @cache
-def service_model(service: str) -> ServiceModel:
+def service_model(service: str) -> Any:
+    """botocore's ServiceModel, which has no type hints a checker can follow."""
     return botocore.session.get_session().get_service_model(service)
 
 
-def problems(shape: Shape, request: Any) -> list[str]:
+def problems(shape: Any, request: Any) -> list[str]:
     """Everything the service model says is wrong with a request; empty when it is valid."""
     report = ParamValidator().validate(request, shape)
     if report.has_errors():
@@ -46,11 +48,12 @@ def problems(shape: Shape, request: Any) -> list[str]:
     return list(_constraints(shape, request, ""))
 
 
-def project(shape: Shape | None, value: Any) -> Any:
+def project(shape: Any, value: Any) -> Any:
     """The part of a record that the output shape declares; members that are None are left out."""
-    if isinstance(shape, StructureShape) and isinstance(value, dict):
+    kind = shape.type_name if shape else ""
+    if kind == "structure" and isinstance(value, dict):
         return {k: project(s, value[k]) for k, s in shape.members.items() if value.get(k) is not None}
-    if isinstance(shape, ListShape):
+    if kind == "list":
         return [project(shape.member, item) for item in value]
     return value
 
@@ -67,26 +70,24 @@ def error_response(error: ServiceError, content_type: str = "application/x-amz-j
     return status, {**headers, "x-amzn-ErrorType": error.code}, content
 
 
-def _constraints(shape: Shape, value: Any, path: str) -> Iterator[str]:
+def _constraints(shape: Any, value: Any, path: str) -> Iterator[str]:
     """Enumerations, patterns and upper limits, which botocore leaves to the service."""
-    if isinstance(shape, StructureShape):
+    kind, limit = shape.type_name, shape.metadata.get("max")
+    if limit is not None and kind in NUMBERS and value > limit:
+        yield _problem(value, path, f"Member must have value less than or equal to {limit}")
+    if limit is not None and kind in SIZED and len(value) > limit:
+        yield _problem(value, path, f"Member must have length less than or equal to {limit}")
+    if kind == "structure":
         for name, member in value.items():
             yield from _constraints(shape.members[name], member, f"{path}.{name}" if path else name)
-        return
-    maximum, size = shape.metadata.get("max"), value if shape.type_name in ("integer", "long", "float") else None
-    if isinstance(shape, ListShape | MapShape | StringShape):
-        size = len(value)
-    if maximum is not None and size is not None and size > maximum:
-        unit = "value" if size is value else "length"
-        yield _problem(value, path, f"Member must have {unit} less than or equal to {maximum}")
-    if isinstance(shape, ListShape):
+    elif kind == "list":
         for index, item in enumerate(value):
             yield from _constraints(shape.member, item, f"{path}.{index + 1}.member")
-    elif isinstance(shape, MapShape):
+    elif kind == "map":
         for key, item in value.items():
             yield from _constraints(shape.key, key, f"{path}.key")
             yield from _constraints(shape.value, item, f"{path}.{key}.value")
-    elif isinstance(shape, StringShape):
+    elif kind == "string":
         pattern = _compiled(shape.metadata.get("pattern"))
         if shape.enum and value not in shape.enum:
             yield _problem(value, path, f"Member must satisfy enum value set: [{', '.join(shape.enum)}]")

@@ -119,7 +119,7 @@ class CheckpointFolder:
         self._uploaded = self._seen = dict(self._scan())
 
     def sync(self, final: bool = False) -> None:
-        """Uploads changes. Until the final time a file that just changed waits for the next look: it may be half done."""
+        """Uploads changes; unless `final`, a file that just changed waits for the next look: it may be half written."""
         now = dict(self._scan())
         for name, signature in now.items():
             settled = final or self._seen.get(name) == signature

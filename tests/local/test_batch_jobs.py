@@ -226,7 +226,8 @@ def test_more_than_five_submissions_in_a_second_are_throttled(services: Services
 
 def test_lists_show_running_jobs_unless_asked_for_others(services: Services, queue: str) -> None:
     first, second = submit(services, queue, "Listed-1"), submit(services, queue, "listed-2", share="bob")
-    ended(services, first), ended(services, second)
+    for job in (first, second):
+        ended(services, job)
     assert services.batch.list_service_jobs(jobQueue=queue)["jobSummaryList"] == []
     assert {job["jobId"] for job in jobs(services, queue, "SUCCEEDED")} == {first, second}
     assert [job["jobId"] for job in jobs_named(services, queue, "listed*")] == [second, first]
@@ -240,7 +241,8 @@ def test_lists_show_running_jobs_unless_asked_for_others(services: Services, que
 def test_a_waiting_job_can_be_given_another_priority_and_a_running_one_cannot(services: Services, queue: str) -> None:
     running = submit(services, queue, "busy", train=STUBBORN)
     in_status(services, running, "RUNNING")
-    submit(services, queue, "low"), submit(services, queue, "lower")
+    for name in ("low", "lower"):
+        submit(services, queue, name)
     assert front(services, queue) == ["low", "lower"]
     [lower] = jobs_named(services, queue, "lower")
     services.batch.update_service_job(jobId=lower["jobId"], schedulingPriority=7)

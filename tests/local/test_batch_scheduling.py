@@ -2,10 +2,14 @@
 
 import pytest
 
-from local.batch.jobs import instance_count, training_name
+from local.batch.attempts import training_name
+from local.batch.jobs import TOO_LARGE
+from local.batch.records import instance_count
 from local.batch.scheduling import Use, Waiting, dispatch_order, usage, weight
 from local.sagemaker.protocol import ServiceError
 from tests.local.services import Services
+
+ACTION = {"action": "TERMINATE", "maxTimeSeconds": 600, "reason": TOO_LARGE, "state": "RUNNABLE"}
 
 
 def waiting(*jobs: tuple[str, str, int]) -> list[Waiting]:
@@ -23,11 +27,8 @@ def test_the_share_that_used_least_goes_first_whatever_the_priorities() -> None:
 
 
 def test_priority_and_then_age_order_one_shares_jobs() -> None:
-    assert order(waiting(("old", "ada", 1), ("urgent", "ada", 9), ("new", "ada", 1)), {}, []) == [
-        "urgent",
-        "old",
-        "new",
-    ]
+    jobs = waiting(("old", "ada", 1), ("urgent", "ada", 9), ("new", "ada", 1))
+    assert order(jobs, {}, []) == ["urgent", "old", "new"]
 
 
 def test_a_share_of_an_eighth_of_the_weight_gets_eight_times_the_turns() -> None:
@@ -69,14 +70,21 @@ def test_a_training_jobs_name_is_cut_to_sagemakers_limit_and_fresh_for_each_atte
     assert training_name("short")[:13] == "AWSBatchshort" and len(training_name("short")) == 45
 
 
-def test_a_job_too_large_for_its_environment_waits_with_the_reason(services: Services) -> None:
+def test_a_job_too_large_for_its_environment_waits_with_the_reason_until_the_queues_action(services: Services) -> None:
     from tests.local.test_batch_jobs import create_queue, in_status, submit
 
     queue = create_queue(services, "too-large")
     large = {"ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1}}
-    job = submit(services, queue, "large", payload=large)
-    described = in_status(services, job, "RUNNABLE")
-    assert described["statusReason"].startswith("MISCONFIGURATION:SERVICE_ENVIRONMENT_MAX_RESOURCE")
+    stuck, patient = (submit(services, queue, name, payload=large) for name in ("stuck", "patient"))
+    described = in_status(services, stuck, "RUNNABLE")
+    assert described["statusReason"].startswith(TOO_LARGE)
+    in_status(services, patient, "RUNNABLE")
+
+    services.batch.update_job_queue(jobQueue=queue, jobStateTimeLimitActions=[ACTION])
+    services.batch_service._resources.queue(queue)["jobStateTimeLimitActions"][0]["maxTimeSeconds"] = 0.2  # AWS: 600
+    services.batch.terminate_service_job(jobId=stuck, reason="make the next one the head")
+    ended = in_status(services, patient, "FAILED")
+    assert (ended["isTerminated"], ended["statusReason"]) == (True, TOO_LARGE)
 
 
 def test_cloudformations_properties_make_change_and_remove_the_resources(services: Services) -> None:
@@ -105,14 +113,7 @@ def test_cloudformations_properties_make_change_and_remove_the_resources(service
             "Priority": "1",
             "SchedulingPolicyArn": policy,
             "ServiceEnvironmentOrder": [{"Order": 1, "ServiceEnvironment": environment}],
-            "JobStateTimeLimitActions": [
-                {
-                    "Action": "TERMINATE",
-                    "MaxTimeSeconds": 600,
-                    "Reason": "MISCONFIGURATION:SERVICE_ENVIRONMENT_MAX_RESOURCE",
-                    "State": "RUNNABLE",
-                }
-            ],
+            "JobStateTimeLimitActions": [{name[0].upper() + name[1:]: value for name, value in ACTION.items()}],
         }
     )
     batch.update_service_environment(

@@ -12,6 +12,7 @@ from tests.local.test_sagemaker_endpoints import create_endpoint, gone, invoke, 
 from tests.local.test_sagemaker_training import PATIENT, STUBBORN, program_lines
 
 STOPPED = "InternalServerError: the platform stopped while the job was running"
+STEPS = ["Starting", "Downloading", "Training", "Uploading", "Completed"]
 EVENT = "SageMaker Training Job State Change"
 
 
@@ -83,7 +84,7 @@ def test_a_job_that_batch_may_try_again_runs_again_after_a_stop(own: Services) -
 def test_the_account_quota_refuses_a_job_and_batch_gives_up_without_an_attempt(own: Services) -> None:
     own.faults.quota["ml.m5.large"] = 0
     request = own.training_request("quota", own.image("quota"))
-    with pytest.raises(ClientError, match="'ml.m5.large for training job usage' is 0 Instances") as refused:
+    with pytest.raises(ClientError, match=r"'ml\.m5\.large for training job usage' is 0 Instances") as refused:
         own.sagemaker.create_training_job(**request)
     assert refused.value.response["Error"]["Code"] == "ResourceLimitExceeded"
 
@@ -112,11 +113,8 @@ def test_a_pending_job_stops_at_once(own: Services) -> None:
 @pytest.mark.parametrize(
     ("mode", "arriving"),
     [
-        ("", ["Starting", "Downloading", "Training", "Uploading", "Completed"]),
-        (
-            "duplicate",
-            ["Starting"] * 2 + ["Downloading"] * 2 + ["Training"] * 2 + ["Uploading"] * 2 + ["Completed"] * 2,
-        ),
+        ("", STEPS),
+        ("duplicate", [step for step in STEPS for _ in range(2)]),
         ("reorder", ["Downloading", "Starting", "Uploading", "Training", "Completed"]),
         ("drop", []),
     ],

@@ -90,7 +90,7 @@ def program_lines(services: Services, name: str) -> list[str]:
 
 def unpack(archive: bytes) -> dict[str, bytes]:
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        return {m.name: tar.extractfile(m).read() for m in tar.getmembers() if m.isfile()}
+        return {m.name: file.read() for m in tar.getmembers() if (file := tar.extractfile(m))}
 
 
 def test_a_job_reads_its_channel_and_its_model_and_output_reach_s3(services: Services) -> None:

@@ -44,6 +44,8 @@ def statements(stack: cdk.Stack, settings: Settings, buckets: dict[str, str]) ->
         allow("s3:ListBucket", *bucket.values()),
         allow("s3:GetObject", *(f"{arn}/*" for arn in bucket.values())),
         allow("s3:PutObject s3:AbortMultipartUpload", *written),
+        # A checkpoint that a container deletes is deleted in S3 too.
+        allow("s3:DeleteObject", f"{bucket['jobs']}/*/checkpoints/*"),
         allow("logs:CreateLogGroup logs:CreateLogStream logs:DescribeLogStreams logs:PutLogEvents", *logs),
         allow("ecr:BatchCheckLayerAvailability ecr:BatchGetImage ecr:GetDownloadUrlForLayer", repository),
         allow("ecr:GetAuthorizationToken", "*"),

@@ -76,8 +76,6 @@ class ModelFields(BaseModel):
     tags: list[str] = Field(default_factory=list)
     is_active: bool = True
     is_production_ready: bool = False
-    created_at: str
-    updated_at: str
 
 
 class ModelVersion(ModelFields, Entity):
@@ -98,6 +96,8 @@ class ModelPublic(ModelFields):
     model_size_mb: float
     deployed: bool = Field(description="Whether an endpoint serves this version.")
     endpoints: list[str] = Field(description="The ids of those endpoints.")
+    created_at: str
+    updated_at: str
 
     @classmethod
     def of(cls, version: ModelVersion) -> "ModelPublic":

@@ -262,19 +262,20 @@ def test_changes_touch_only_what_was_sent(ada: ApiClient) -> None:
         assert ada.patch(f"/datasets/{id}", body).status == 400, body
 
 
-def test_renaming_during_processing_is_kept(ada: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_renaming_at_the_moment_processing_ends_is_kept(ada: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = upload(ada, IRIS)
     ada.post(f"/datasets/{dataset['id']}/complete")
-    examine = tasks.examine
+    update, names = service.DATASETS.update, ["Second", "First"]
 
-    def examine_while_renamed(found: Dataset) -> Any:
-        assert ada.patch(f"/datasets/{found.id}", {"name": "Renamed"}).status == 200
-        return examine(found)
+    def update_after_a_rename(record: Dataset, *also: Any, **changes: Any) -> Dataset:
+        if names:
+            update(service.DATASETS.get(record.owner, record.id), name=names.pop())
+        return update(record, *also, **changes)
 
-    monkeypatch.setattr(tasks, "examine", examine_while_renamed)
+    monkeypatch.setattr(service.DATASETS, "update", update_after_a_rename)
     tasks.process({"owner": ada.username, "id": dataset["id"]}, None)
     after = ada.get(f"/datasets/{dataset['id']}").body
-    assert (after["status"], after["name"]) == ("ready", "Renamed")
+    assert (after["status"], after["name"]) == ("ready", "Second")
 
 
 OPERATIONS = [

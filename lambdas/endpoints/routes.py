@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 
 from lambdas.common.dependencies import Caller, Writer
 from lambdas.common.pages import Cursor, Limit, Page
@@ -22,9 +22,21 @@ def writable_endpoint(caller: Writer, id: str) -> Endpoint:
     return service.owned(caller, id)
 
 
+async def raw_body(request: Request) -> bytes:
+    """Return the request's body as it came: what it means is the container's business."""
+    return await request.body()
+
+
 ReadableEndpoint = Annotated[Endpoint, Depends(readable_endpoint)]
 WritableEndpoint = Annotated[Endpoint, Depends(writable_endpoint)]
-RequestBody = Annotated[bytes, Body(media_type="*/*", description="Whatever the model takes; tabular: CSV or JSON.")]
+RawBody = Annotated[bytes, Depends(raw_body)]
+ANY_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "Whatever the model takes. Tabular models: CSV, or JSON with `instances`.",
+        "content": {"application/json": {}, "text/csv": {"schema": {"type": "string"}}},
+    }
+}
 
 
 def shown(endpoint: Endpoint, request: Request) -> EndpointPublic:
@@ -62,10 +74,10 @@ def get_endpoint(endpoint: ReadableEndpoint, request: Request) -> EndpointPublic
     return shown(endpoint, request)
 
 
-@router.post("/{id}/invoke", response_class=Response)
+@router.post("/{id}/invoke", response_class=Response, openapi_extra=ANY_BODY)
 def invoke_endpoint(
     endpoint: WritableEndpoint,
-    body: RequestBody,
+    body: RawBody,
     content_type: Annotated[str, Header(max_length=200)] = "application/json",
     accept: Annotated[str, Header(max_length=200)] = "application/json",
 ) -> Response:

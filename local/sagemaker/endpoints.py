@@ -116,14 +116,13 @@ class Endpoints:
         self._in_service(record, plan)
 
     async def _update(self, record: Record, plan: Plan, config: str) -> None:
-        name, before, old = plan.endpoint, record["generation"], self._serving.get(plan.endpoint)
         try:
             new = await self._launch(record, plan)
         except ServingFailed as error:
-            record["generation"] = before
+            old = self._serving.get(plan.endpoint)
             record["processes"] = [old.process] if old else []
             return self._set(record, "InService" if old else "Failed", str(error))
-        self._serving[name] = new
+        old, self._serving[plan.endpoint] = self._serving.get(plan.endpoint), new
         record["processes"] = [new.process]
         record["description"]["EndpointConfigName"] = config
         self._in_service(record, plan)
@@ -139,13 +138,20 @@ class Endpoints:
         self._announce(record, "Deleted")
 
     async def _serve_again(self, record: Record) -> None:
-        name = record["description"]["EndpointName"]
+        """Brings back the process in service; an update or a deletion that came meanwhile goes first."""
+        description = record["description"]
+        name, plan = description["EndpointName"], self._plan_of(record)
         try:
-            plan = self._plan_of(record)
-            self._serving[name] = await self._launch(record, plan, record["generation"])
+            serving = await self._launch(record, plan, record["generation"])
         except ServingFailed as error:
-            return self._set(record, "Failed", str(error))
-        self._in_service(record, plan)
+            if description["EndpointStatus"] == "InService":
+                self._set(record, "Failed", str(error))
+            return
+        if description["EndpointStatus"] == "Deleting" or name in self._serving:
+            return await serving.stop()
+        self._serving[name] = serving
+        if description["EndpointStatus"] == "InService":
+            self._in_service(record, plan)
 
     async def _launch(self, record: Record, plan: Plan, generation: str | None = None) -> Serving:
         """A ready process for `plan`. Raises ServingFailed."""
@@ -172,6 +178,8 @@ class Endpoints:
             return
         logger.warning("endpoint %s: %s", name, reason)
         del self._serving[name]
+        if record["description"]["EndpointStatus"] != "InService":
+            return  # the update or deletion under way settles what follows
         if record.get("restarted") == record["generation"]:
             return self._set(record, "Failed", reason)
         record["restarted"], record["processes"] = record["generation"], []

@@ -25,7 +25,8 @@ class Metrics:
         definitions = request["AlgorithmSpecification"].get("MetricDefinitions", [])
         self._patterns = [(d["Name"], re.compile(d["Regex"])) for d in definitions]
         self._dimensions = [{"Name": "TrainingJobName", "Value": job}]
-        self._client = client
+        self._connect = client
+        self._client: Any = None
         self._last: dict[str, tuple[float, float]] = {}
         self._pending: list[dict[str, Any]] = []
         self._closed = asyncio.Event()
@@ -70,7 +71,9 @@ class Metrics:
                 logger.warning("metrics of %s not stored: %s", self._dimensions[0]["Value"], error)
 
     def _put(self, batch: list[dict[str, Any]]) -> None:
-        self._client().put_metric_data(Namespace=NAMESPACE, MetricData=batch)
+        if self._client is None:
+            self._client = self._connect()
+        self._client.put_metric_data(Namespace=NAMESPACE, MetricData=batch)
 
 
 def _figure(match: re.Match[str] | None) -> float | None:

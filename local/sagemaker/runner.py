@@ -141,8 +141,10 @@ class TrainingRun:
         code, exceeded = await self._wait(process)
         await in_thread(processes.kill_all_in, self._paths.base)
         ended.set()
-        await asyncio.gather(reader, syncer)
-        await asyncio.gather(logs.close(), metrics.close())
+        try:
+            await asyncio.gather(reader, syncer)
+        finally:
+            await asyncio.gather(logs.close(), metrics.close())
         self.record["description"]["FinalMetricDataList"] = metrics.final()
         return code, exceeded
 

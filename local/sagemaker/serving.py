@@ -111,7 +111,7 @@ class Serving:
         """Waits for requests under way, up to the time one may take, then ends the process and removes its files."""
         self.ready = False
         try:
-            await asyncio.wait_for(self._idle.wait(), min(grace, INVOKE_TIMEOUT))
+            await asyncio.wait_for(self._idle.wait(), INVOKE_TIMEOUT)
         except TimeoutError:
             pass  # the requests are older than any request may be
         await self._end(grace)

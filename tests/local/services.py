@@ -30,17 +30,14 @@ REGION, ACCOUNT = "us-east-1", "000000000000"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/execution"
 BUCKET = "training"
 T = TypeVar("T")
+SESSION = boto3.Session("test", "test", region_name=REGION)  # one session, as it keeps the service models
+MAKING_CLIENT = threading.Lock()  # boto3 clients may be used by many threads, but not made by many at once
 
 
 def client(service: str, url: str) -> Any:
-    return boto3.client(
-        service,
-        endpoint_url=url,
-        region_name=REGION,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
-    )
+    config = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
+    with MAKING_CLIENT:
+        return SESSION.client(service, endpoint_url=url, config=config)
 
 
 def until(read: Callable[[], T], condition: Callable[[T], Any], seconds: float = 20) -> T:
@@ -48,7 +45,7 @@ def until(read: Callable[[], T], condition: Callable[[T], Any], seconds: float =
     deadline = time.monotonic() + seconds
     while not condition(value := read()):
         assert time.monotonic() < deadline, f"after {seconds} s still {value!r}"
-        time.sleep(0.01)
+        time.sleep(0.02)
     return value
 
 

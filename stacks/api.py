@@ -14,7 +14,7 @@ ROUTES = {
     "models": {"/ai-models": ANY, "/ai-models/{proxy+}": ANY},
     "jobs": {"/jobs": ANY, "/jobs/{proxy+}": ANY, "/training-types": ["GET"]},
     "endpoints": {"/endpoints": ANY, "/endpoints/{proxy+}": ANY},
-    "accounts": {"/auth/me": ANY, "/auth/users": ANY, "/auth/users/{proxy+}": ANY, "/auth/logout": ["POST"]},
+    "accounts": {"/auth/me": ANY, "/auth/users": ANY, "/auth/users/{proxy+}": ANY},
 }
 PUBLIC_ROUTES = {
     "accounts": {"/auth/{proxy+}": ANY},

@@ -27,7 +27,6 @@ class Spec:
 
 
 API = {"memory": 1024, "timeout": 29}  # API Gateway waits 29 s
-TRAIN = "STAGE JOBS_TABLE WAITS_TABLE"
 FUNCTIONS = {
     "accounts": Spec(
         "lambdas.accounts.handler.handler",
@@ -57,17 +56,20 @@ FUNCTIONS = {
     ),
     "jobs_submit": Spec(
         "lambdas.jobs.tasks.submit",
-        f"{TRAIN} DATASETS_BUCKET JOBS_BUCKET IMAGES QUEUES EXECUTION_ROLE_ARN VPC_CONFIG KMS_KEY_ARN",
+        "STAGE JOBS_TABLE WAITS_TABLE DATASETS_BUCKET JOBS_BUCKET "
+        "IMAGES QUEUES EXECUTION_ROLE_ARN VPC_CONFIG KMS_KEY_ARN",
     ),
     "jobs_register": Spec(
         "lambdas.jobs.tasks.register",
-        f"{TRAIN} DATASETS_TABLE MODELS_TABLE MODELS_BUCKET",
+        "JOBS_TABLE WAITS_TABLE DATASETS_TABLE MODELS_TABLE MODELS_BUCKET",
         memory=1024,  # it reads the whole model once, for its SHA-256
         timeout=900,
     ),
-    "jobs_control": Spec("lambdas.jobs.tasks.control", f"{TRAIN} JOBS_BUCKET", timeout=300),
+    "jobs_control": Spec("lambdas.jobs.tasks.control", "JOBS_TABLE WAITS_TABLE JOBS_BUCKET", timeout=300),
     "jobs_watch": Spec(
-        "lambdas.jobs.tasks.watch", f"{TRAIN} JOBS_BUCKET TRAIN_WORKFLOW_ARN JOBS_REGISTER_FUNCTION", timeout=300
+        "lambdas.jobs.tasks.watch",
+        "STAGE JOBS_TABLE WAITS_TABLE JOBS_BUCKET TRAIN_WORKFLOW_ARN JOBS_REGISTER_FUNCTION",
+        timeout=300,
     ),
     "jobs_progress": Spec("lambdas.jobs.tasks.progress", "STAGE JOBS_TABLE"),
     "endpoints": Spec(
@@ -84,7 +86,7 @@ FUNCTIONS = {
         "STAGE ENDPOINTS_TABLE WAITS_TABLE MODELS_TABLE DEPLOY_WORKFLOW_ARN TEARDOWN_WORKFLOW_ARN",
         timeout=300,
     ),
-    "system": Spec("lambdas.system.handler.handler", "STAGE", **API),
+    "system": Spec("lambdas.system.handler.handler", "", **API),
 }
 
 

@@ -84,7 +84,9 @@ class RestApi(Construct):
             ),
         )
         self.api.node.try_remove_child("Endpoint")  # an output of its own, with a trailing slash
-        self.authorizer = apigateway.CognitoUserPoolsAuthorizer(self, "Authorizer", cognito_user_pools=[user_pool])
+        self.authorizer = apigateway.CognitoUserPoolsAuthorizer(
+            self, "Authorizer", authorizer_name=f"slipway-{settings.stage}", cognito_user_pools=[user_pool]
+        )
         for name, (kind, status, code, detail) in GATEWAY_ANSWERS.items():
             self._answer(name, kind, status, code, detail)
         stack = cdk.Stack.of(self)
@@ -93,7 +95,7 @@ class RestApi(Construct):
 
     def routes(self, paths: Mapping[str, Sequence[str]], function: lambda_.IFunction, *, public: bool = False) -> None:
         """Send each path's methods to `function`; with `public`, without a token."""
-        integration = apigateway.LambdaIntegration(function, allow_test_invoke=False, scope_permission_to_method=False)
+        integration = self._integration(function)
         for path, methods in paths.items():
             for method in methods:
                 added = self.api.root.resource_for_path(path).add_method(
@@ -105,6 +107,23 @@ class RestApi(Construct):
                 if public:
                     reason = "Called before there is a token: health, the API's own description, sign-up and log-in."
                     acknowledge(added, {"APIG4": reason, "COG4": reason})
+
+    def _integration(self, function: lambda_.IFunction) -> apigateway.Integration:
+        # One permission per function, where CDK's own integration makes two per method: a function's resource policy
+        # holds 20 KB.
+        id = f"{function.node.id}Permission"
+        if self.node.try_find_child(id) is None:
+            lambda_.CfnPermission(
+                self,
+                id,
+                action="lambda:InvokeFunction",
+                function_name=function.function_arn,
+                principal="apigateway.amazonaws.com",
+                source_arn=self.api.arn_for_execute_api(stage=STAGE),
+            )
+        return apigateway.AwsIntegration(
+            service="lambda", path=f"2015-03-31/functions/{function.function_arn}/invocations", proxy=True
+        )
 
     def _answer(self, name: str, kind: apigateway.ResponseType, status: str | None, code: str, detail: str) -> None:
         body = {"detail": detail, "code": code, "request_id": "$context.requestId"}

@@ -8,7 +8,7 @@ from cdk_app.constructs.retention import removal_policy
 from cdk_app.settings import Settings
 
 
-class Table(dynamodb.TableV2):
+class Table(dynamodb.Table):
     """A table keyed by string attributes; `by_id` adds the index of that name, whose items are keys only."""
 
     def __init__(
@@ -23,29 +23,25 @@ class Table(dynamodb.TableV2):
         expires_at: str | None = None,
     ) -> None:
         key = key_of(scope, id, settings)
-        encryption = (
-            dynamodb.TableEncryptionV2.customer_managed_key(key)
-            if key
-            else dynamodb.TableEncryptionV2.dynamo_owned_key()
-        )
-        index = dynamodb.GlobalSecondaryIndexPropsV2(
-            index_name="by_id", partition_key=string("id"), projection_type=dynamodb.ProjectionType.KEYS_ONLY
-        )
         super().__init__(
             scope,
             id,
             partition_key=string(partition_key),
             sort_key=string(sort_key) if sort_key else None,
-            global_secondary_indexes=[index] if by_id else None,
             time_to_live_attribute=expires_at,
-            billing=dynamodb.Billing.on_demand(),
-            encryption=encryption,
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED if key else dynamodb.TableEncryption.DEFAULT,
+            encryption_key=key,
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),
             deletion_protection=settings.retain_data,
             removal_policy=removal_policy(settings),
         )
+        if by_id:
+            self.add_global_secondary_index(
+                index_name="by_id", partition_key=string("id"), projection_type=dynamodb.ProjectionType.KEYS_ONLY
+            )
 
 
 def string(name: str) -> dynamodb.Attribute:

@@ -1,0 +1,130 @@
+"""Who may do what, read from the templates rather than from the table that they are made of.
+
+Run: python -m pytest tests/infra/test_permissions.py
+"""
+
+from collections.abc import Callable
+
+from stacks.api import PUBLIC_ROUTES, ROUTES
+from stacks.grants import ANYWHERE, GRANTS, WILDCARDS
+from tests.infra.synthesis import BOUNDARY, Stage, listed, readable, statements
+
+# Actions for which IAM knows no resource type (Service Authorization Reference).
+WITHOUT_RESOURCE = {
+    "batch:ListServiceJobs",
+    "cloudwatch:PutMetricData",
+    "ecr:GetAuthorizationToken",
+    "ec2:DescribeDhcpOptions",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVpcs",
+    "logs:CreateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:DescribeLogGroups",
+    "logs:DescribeResourcePolicies",
+    "logs:GetLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:UpdateLogDelivery",
+    "states:SendTaskFailure",
+    "states:SendTaskHeartbeat",
+    "states:SendTaskSuccess",
+    "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
+HERE = "<AWS::Region>:<AWS::AccountId>"
+WILDCARD_RESOURCES = {
+    "arn:<AWS::Partition>:s3:::<datasetsbucket>/*",
+    "arn:<AWS::Partition>:s3:::<modelsbucket>/*",
+    "arn:<AWS::Partition>:s3:::<jobsbucket>/*",
+    "arn:<AWS::Partition>:s3:::<jobsbucket>/*/config/config.json",
+    "arn:<AWS::Partition>:s3:::<jobsbucket>/*/output/*",
+    "arn:<AWS::Partition>:s3:::<jobsbucket>/*/checkpoints/*",
+    f"arn:<AWS::Partition>:batch:{HERE}:service-job/*",
+    f"arn:<AWS::Partition>:sagemaker:{HERE}:training-job/AWSBatch*",
+    f"arn:<AWS::Partition>:sagemaker:{HERE}:training-job/awsbatch*",
+    f"arn:<AWS::Partition>:sagemaker:{HERE}:endpoint/slipway-dev-*",
+    f"arn:<AWS::Partition>:sagemaker:{HERE}:endpoint-config/slipway-dev-*",
+    f"arn:<AWS::Partition>:sagemaker:{HERE}:model/slipway-dev-*",
+    f"arn:<AWS::Partition>:logs:{HERE}:log-group:/aws/sagemaker/TrainingJobs:*",
+    f"arn:<AWS::Partition>:logs:{HERE}:log-group:/aws/sagemaker/Endpoints/slipway-dev-*:*",
+}
+
+
+def test_no_role_holds_an_action_with_a_wildcard(stage: Stage) -> None:
+    wild = [(role, action) for role, given in statements(stage) for action in listed(given["Action"]) if "*" in action]
+    assert wild == []
+
+
+def test_star_resources_are_only_for_actions_without_resource_types(stage: Stage) -> None:
+    free = {
+        action
+        for _, given in statements(stage)
+        if "*" in listed(given["Resource"])
+        for action in listed(given["Action"])
+    }
+    assert free <= WITHOUT_RESOURCE
+
+
+def test_wildcards_in_resources_are_the_listed_ones(dev: Stage) -> None:
+    wild = {readable(arn) for _, given in statements(dev) for arn in listed(given["Resource"])} - {"*"}
+    wild = {arn for arn in wild if "*" in arn}
+    executions = {arn for arn in wild if ":execution:<" in arn}
+    assert len(executions) == 4
+    assert wild - executions == WILDCARD_RESOURCES
+
+
+def test_api_functions_make_nothing_at_sagemaker_or_batch_and_pass_no_role() -> None:
+    made = ("CreateModel", "CreateEndpoint", "CreateTrainingJob", "SubmitServiceJob", "PassRole")
+    for key in {*ROUTES, *PUBLIC_ROUTES}:
+        assert [actions for actions, _ in GRANTS[key] if any(name in actions for name in made)] == [], key
+
+
+def test_roles_are_passed_to_sagemaker_only_and_only_the_execution_role(dev: Stage) -> None:
+    passing = [given for _, given in statements(dev) if "iam:PassRole" in listed(given["Action"])]
+    assert len(passing) == 2  # jobs_submit and endpoints_deploy
+    for given in passing:
+        assert given["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+        assert readable(given["Resource"]).startswith("<TrainingExecutionRole")
+
+
+def test_every_function_has_a_role_of_its_own(stage: Stage) -> None:
+    functions = stage.resources("AWS::Lambda::Function")
+    roles = {readable(function["Role"]) for function in functions.values()}
+    assert len(roles) == len(functions)
+
+
+def test_the_execution_role_is_assumed_by_sagemaker_for_this_account_only(dev: Stage) -> None:
+    (role,) = (role for id, role in dev.resources("AWS::IAM::Role").items() if id.startswith("TrainingExecutionRole"))
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "sagemaker.amazonaws.com"}
+    assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_a_workflow_may_call_its_own_functions_only(dev: Stage) -> None:
+    called = {
+        role: {readable(arn) for arn in listed(given["Resource"])}
+        for role, given in statements(dev)
+        if "Workflow" in role and listed(given["Action"]) == ["lambda:InvokeFunction"]
+    }
+    substituted = {
+        machine.removesuffix(machine[machine.index("WorkflowMachine") :]): {
+            readable(arn) for arn in properties["DefinitionSubstitutions"].values()
+        }
+        for machine, properties in dev.resources("AWS::StepFunctions::StateMachine").items()
+    }
+    assert {role[: role.index("WorkflowRole")]: arns for role, arns in called.items()} == substituted
+
+
+def test_a_permissions_boundary_is_on_every_role(stage_of: Callable[[str], Stage]) -> None:
+    roles = stage_of("everything").resources("AWS::IAM::Role")
+    assert {role["PermissionsBoundary"] for role in roles.values()} == {BOUNDARY}
+
+
+def test_every_wildcard_in_the_grants_table_says_why() -> None:
+    used = {resource for grants in GRANTS.values() for _, resource in grants}
+    assert set(WILDCARDS) <= used | {ANYWHERE}
+    assert all(len(reason) >= 20 for reason in WILDCARDS.values())

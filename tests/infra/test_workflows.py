@@ -1,0 +1,100 @@
+"""The workflows: valid ASL, every wait bounded, every breakdown noticed.
+
+Run: python -m pytest tests/infra/test_workflows.py
+"""
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+
+from cdk_app import NODE
+from stacks.events import WATCHERS
+from stacks.workflows import LAMBDAS, WORKFLOWS
+from tests.infra.synthesis import ROOT, Stage, readable
+
+VALIDATOR = ROOT / "node_modules" / "asl-validator" / "dist" / "bin" / "asl-validator.js"
+DEFINITIONS = {name: LAMBDAS / definition for name, (definition, _) in WORKFLOWS.items()}
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_the_definition_is_valid(name: str) -> None:
+    assert VALIDATOR.exists(), "run `make lint` once: it installs the node packages"
+    command = [str(NODE), str(VALIDATOR), "--json-path", str(DEFINITIONS[name])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_validator_refuses_a_wrong_definition(tmp_path: Any) -> None:
+    wrong = tmp_path / "wrong.asl.json"
+    wrong.write_text(json.dumps({"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "Nowhere"}}}))
+    done = subprocess.run([str(NODE), str(VALIDATOR), "--json-path", str(wrong)], capture_output=True, check=False)
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_every_task_ends_in_bounded_time(name: str) -> None:
+    states = json.loads(DEFINITIONS[name].read_text())["States"]
+    tasks = {state: found for state, found in states.items() if found["Type"] == "Task"}
+    assert tasks
+    assert [state for state, found in tasks.items() if "TimeoutSeconds" not in found] == []
+    waiting = {state: found for state, found in tasks.items() if found["Resource"].endswith(".waitForTaskToken")}
+    assert [state for state, found in waiting.items() if "HeartbeatSeconds" not in found] == []
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_every_substitution_is_filled_and_used(name: str) -> None:
+    text = DEFINITIONS[name].read_text()
+    _, functions = WORKFLOWS[name]
+    assert {f"${{{substitution}}}" for substitution in functions} == {
+        f"${{{part.split('}')[0]}}}" for part in text.split("${")[1:]
+    }
+
+
+def test_a_workflow_that_breaks_wakes_the_function_that_cleans_up(dev: Stage) -> None:
+    rules = [
+        rule
+        for rule in dev.resources("AWS::Events::Rule").values()
+        if rule.get("EventPattern", {}).get("source") == ["aws.states"]
+    ]
+    assert len(rules) == len(WORKFLOWS) == len(WATCHERS)
+    assert {readable(arn) for rule in rules for arn in rule["EventPattern"]["detail"]["stateMachineArn"]} == {
+        f"<{id}>" for id in dev.resources("AWS::StepFunctions::StateMachine")
+    }
+    assert all(set(rule["EventPattern"]["detail"]["status"]) == {"FAILED", "TIMED_OUT", "ABORTED"} for rule in rules)
+
+
+def test_everything_that_waits_is_looked_at_every_five_minutes(dev: Stage) -> None:
+    (schedule,) = (r for r in dev.resources("AWS::Events::Rule").values() if "ScheduleExpression" in r)
+    assert schedule["ScheduleExpression"] == "rate(5 minutes)"
+    assert len(schedule["Targets"]) == len(set(WATCHERS.values())) == 3
+
+
+def test_an_event_that_cannot_be_delivered_is_retried_and_then_kept(dev: Stage) -> None:
+    targets = [target for rule in dev.resources("AWS::Events::Rule").values() for target in rule["Targets"]]
+    assert len(targets) == 10
+    assert all(target["DeadLetterConfig"] and target["RetryPolicy"]["MaximumRetryAttempts"] for target in targets)
+
+
+def test_training_events_of_other_queues_and_programs_wake_nobody(dev: Stage) -> None:
+    patterns = {
+        pattern["detail-type"][0]: pattern["detail"]
+        for rule in dev.resources("AWS::Events::Rule").values()
+        if (pattern := rule.get("EventPattern"))
+    }
+    queues = {f"<{id}.JobQueueArn>" for id in dev.resources("AWS::Batch::JobQueue")}
+    assert {readable(arn) for arn in patterns["Batch Service Job State Change"]["jobQueue"]} == queues
+    assert patterns["SageMaker Training Job State Change"] == {"TrainingJobName": [{"prefix": "AWSBatch"}]}
+    assert patterns["SageMaker Endpoint State Change"] == {"EndpointName": [{"prefix": "slipway-dev-"}]}
+
+
+def test_a_job_that_cannot_start_does_not_block_its_queue_for_ever(dev: Stage) -> None:
+    for queue in dev.resources("AWS::Batch::JobQueue").values():
+        reasons = {action["Reason"]: action for action in queue["JobStateTimeLimitActions"]}
+        assert set(reasons) == {
+            "MISCONFIGURATION:SERVICE_ENVIRONMENT_MAX_RESOURCE",
+            "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY",
+        }
+        assert all(action["Action"] == "TERMINATE" for action in reasons.values())
+        assert all(600 <= action["MaxTimeSeconds"] <= 86_400 for action in reasons.values())

@@ -111,7 +111,11 @@ def stop(home: Home) -> bool:
     if process is not None:
         os.kill(process.pid, signal.SIGTERM)
         if not gone(process, STOP_SECONDS):
-            print(f"The platform did not stop within {STOP_SECONDS:.0f} seconds and is killed.", file=sys.stderr)
+            print(
+                f"Not stopped in {STOP_SECONDS:.0f} seconds, so killed; {home.log} says where it hung.", file=sys.stderr
+            )
+            os.kill(process.pid, signal.SIGUSR1)  # it writes what its threads do to the log
+            gone(process, 1.0)
             os.kill(process.pid, signal.SIGKILL)
             gone(process, STOP_SECONDS)
     clear_left_overs(home)

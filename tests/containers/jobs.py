@@ -87,8 +87,8 @@ class Job:
         command = [*interpreter, str(self.commands / "serve")]
         environment = self.environment(SAGEMAKER_BIND_TO_PORT=str(port))
         process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        server = Server(f"http://127.0.0.1:{port}", process)
         try:
-            server = Server(f"http://127.0.0.1:{port}", process)
             until(server.is_ready, "the server is ready")
             yield server
         finally:

@@ -69,7 +69,7 @@ def test_the_reported_accuracy_is_what_onnx_runtime_and_scikit_learn_alone_find(
     y = np.array([manifest["labels"].index(row["target"]) for row in rows])
     _, x_test, _, y_test = train_test_split(x, y, test_size=0.2, random_state=42, stratify=y)
     session = onnxruntime.InferenceSession(job.base / "model/model.onnx")
-    predicted = session.run(None, {"features": x_test})[1].argmax(axis=1)
+    predicted = np.asarray(session.run(None, {"features": x_test})[1]).argmax(axis=1)
     assert np.mean(predicted == y_test) == pytest.approx(manifest["metrics"]["test_accuracy"])
 
 

@@ -184,7 +184,7 @@ def split_rows(y: np.ndarray, labels: list[str], config: TabularConfig) -> tuple
     train_rows, test_rows = train_test_split(
         np.arange(len(y)), test_size=config.test_fraction, random_state=config.seed, stratify=y if labels else None
     )
-    return train_rows, test_rows
+    return np.asarray(train_rows), np.asarray(test_rows)
 
 
 def fit_feature(name: str, column: np.ndarray) -> Feature:

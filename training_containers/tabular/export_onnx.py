@@ -16,7 +16,7 @@ VALUE_TOLERANCE = 1e-3  # of the predictions' standard deviation
 
 
 def sklearn_to_onnx(model: Any, width: int) -> ModelProto:
-    """A scikit-learn model as ONNX: `features`, float32 (rows, width), to class index and probabilities, or to values."""
+    """A scikit-learn model as ONNX: `features`, float32 (rows, width), to (class index, probabilities) or values."""
     options = {id(model): {"zipmap": False}} if hasattr(model, "predict_proba") else None
     types = [("features", FloatTensorType([None, width]))]
     return convert_sklearn(model, GRAPH_NAME, types, options=options)

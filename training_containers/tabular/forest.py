@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import joblib
 import numpy as np
@@ -25,7 +25,7 @@ def train(config: TabularConfig, dataset: Dataset, model: Forest | None, done: i
     """Continue from `model` after `done` epochs; yields (model, training loss, test loss) after each epoch."""
     model = unfitted(config, dataset.task) if model is None else model
     parts = (dataset.train, dataset.test)
-    sums = [0.0, 0.0]  # of the trees' answers to each part
+    sums = [np.zeros(1), np.zeros(1)]  # of the trees' answers to each part
     counted = 0
     for epoch in range(done + 1, config.epochs + 1):
         model.n_estimators = epoch * config.trees_per_epoch
@@ -49,8 +49,8 @@ def unfitted(config: TabularConfig, task: str) -> Forest:
     )
 
 
-def predict(model: Forest, x: np.ndarray) -> np.ndarray:
-    """Class probabilities (rows, classes), or values (rows,)."""
+def predict(model: Any, x: np.ndarray) -> np.ndarray:
+    """Class probabilities (rows, classes), or values (rows,), of a forest or of one of its trees."""
     return model.predict_proba(x) if hasattr(model, "predict_proba") else model.predict(x)
 
 

@@ -33,7 +33,7 @@ def train(config: TabularConfig, dataset: Dataset, model: Pipeline | None, done:
     precise = dataset.train.x.astype(np.float64)
     if model is None:
         model = make_pipeline(StandardScaler().fit(precise), estimator(config, dataset))
-    scaler, linear = model[0], model[-1]
+    scaler, linear = model.steps[0][1], model.steps[1][1]
     x = scaler.transform(precise)
     for _ in range(done, config.epochs):
         with warnings.catch_warnings():

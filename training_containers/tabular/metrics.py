@@ -31,7 +31,11 @@ def classification(dataset: Dataset, probabilities: np.ndarray) -> dict[str, Any
     """Accuracy, macro averages, log loss, ROC AUC for two classes, and the confusion matrix (rows: truth)."""
     y, predicted, classes = dataset.test.y, probabilities.argmax(axis=1), np.arange(len(dataset.labels))
     precision, recall, f1, _ = sk.precision_recall_fscore_support(
-        y, predicted, labels=classes, average="macro", zero_division=0
+        y,
+        predicted,
+        labels=classes,
+        average="macro",
+        zero_division=0.0,  # pyright: ignore[reportArgumentType]
     )
     figures = {
         "test_accuracy": float(np.mean(predicted == y)),

@@ -58,7 +58,8 @@ class Settings(Model):
     permissions_boundary_arn: Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::")] | None = None
     existing_user_pool: ExistingUserPool | None = None
     log_retention_days: RetentionDays = 30
-    max_dataset_bytes: Annotated[int, Field(ge=2**20, le=5 * 2**40)] = 2 * 2**30  # what one processing function reads in its 15 minutes
+    max_dataset_bytes: Annotated[int, Field(ge=2**20, le=5 * 2**40)] = 2 * 2**30
+    """What one processing function can read in its 15 minutes."""
     cors_origins: Annotated[list[Origin], Field(min_length=1)] = ["*"]
     """Where browsers may call the API and upload from. Tokens travel in a header, so `*` gives nothing away."""
 

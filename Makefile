@@ -63,8 +63,8 @@ lint: $(VENV)  ## ruff, and cfn-lint over the templates of every stage
 type: $(VENV) $(NODE_MODULES)  ## pyright
 	@$(NODE) node_modules/pyright/index.js
 
-synth: $(VENV)  ## write the templates of STAGE= (dev) to cdk.out
-	@PATH="$(NODE_BIN)/bin:$$PATH" CDK_OUTDIR=cdk.out CDK_CONTEXT_JSON='{"stage": "$(or $(STAGE),dev)"}' $(RUN) app.py
+synth: $(VENV) $(NODE_MODULES)  ## write the templates of STAGE= (dev) to cdk.out
+	@PATH="$(abspath .venv/bin):$(NODE_BIN)/bin:$$PATH" $(NODE) node_modules/aws-cdk/bin/cdk synth --quiet --no-notices --context stage=$(or $(STAGE),dev)
 
 bench: $(VENV)  ## figures as JSON, each a ratio against something run beside it
 	@$(RUN) -m benchmarks.cold_start

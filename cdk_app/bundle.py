@@ -33,7 +33,6 @@ OPENAPI = ROOT / "openapi.json"
 # Clients of other services cannot be made from the bundle; a test finds them in the sources.
 AWS_SERVICES = {
     "batch",
-    "cloudwatch",
     "cognito-idp",
     "dynamodb",
     "lambda",
@@ -41,9 +40,7 @@ AWS_SERVICES = {
     "s3",
     "sagemaker",
     "sagemaker-runtime",
-    "service-quotas",
     "stepfunctions",
-    "sts",
 }
 # Written by the installer, different on every machine, read by nobody at run time.
 INSTALLER_FILES = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json"}

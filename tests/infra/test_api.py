@@ -14,7 +14,7 @@ PUBLIC = {"ANY /auth/{proxy+}", "GET /health", "GET /docs", "GET /openapi.json"}
 PROTECTED = {
     *("ANY /datasets", "ANY /datasets/{proxy+}", "ANY /ai-models", "ANY /ai-models/{proxy+}"),
     *("ANY /jobs", "ANY /jobs/{proxy+}", "GET /training-types", "ANY /endpoints", "ANY /endpoints/{proxy+}"),
-    *("ANY /auth/me", "ANY /auth/users", "ANY /auth/users/{proxy+}", "POST /auth/logout"),
+    *("ANY /auth/me", "ANY /auth/users", "ANY /auth/users/{proxy+}"),
 }
 
 

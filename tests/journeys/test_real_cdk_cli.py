@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,7 +33,13 @@ def operate(platform: Platform, *command: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def by_cdk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def place() -> Path:
+    """The cloud assembly that `make up` deploys."""
+    return assembly()
+
+
+@pytest.fixture(scope="module")
+def by_cdk(tmp_path_factory: pytest.TempPathFactory, place: Path) -> Iterator[Platform]:
     """A platform that the real CDK deployed into."""
     platform = Platform(tmp_path_factory.mktemp("by-cdk"), deploy_app=False)
     try:
@@ -56,8 +63,7 @@ def digest(template: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()
 
 
-def test_the_cdk_deploys_the_very_templates_that_make_up_deploys(by_cdk: Platform):
-    place = assembly()
+def test_the_cdk_deploys_the_very_templates_that_make_up_deploys(by_cdk: Platform, place: Path):
     cloudformation = by_cdk.client("cloudformation")
     assert [stack["stackName"] for stack in stacks(place)] == ["slipway-local-data", "slipway-local-platform"]
     for stack in stacks(place):
@@ -67,9 +73,9 @@ def test_the_cdk_deploys_the_very_templates_that_make_up_deploys(by_cdk: Platfor
         assert digest(deployed) == digest(ours)
 
 
-def test_the_bootstrap_stack_is_new_enough_for_the_templates(by_cdk: Platform):
+def test_the_bootstrap_stack_is_new_enough_for_the_templates(by_cdk: Platform, place: Path):
     version = by_cdk.client("ssm").get_parameter(Name=BOOTSTRAP_PARAMETER)["Parameter"]["Value"]
-    required = [stack["requiresBootstrapStackVersion"] for stack in stacks(assembly())]
+    required = [stack["requiresBootstrapStackVersion"] for stack in stacks(place)]
     assert int(version) >= BOOTSTRAP_VERSION
     assert max(required) == BOOTSTRAP_VERSION
 

@@ -80,7 +80,7 @@ lock: $(VENV)  ## resolve every *.in into its requirements.txt
 # What an operator does on AWS; stage `local` is the platform on this machine. YES=1 agrees beforehand.
 STAGED = $(or $(STAGE),$(error Say which stage, for instance STAGE=dev))
 
-deploy: $(VENV)  ## deploy this tree: STAGE=dev; AWS_PROFILE and AWS_REGION say where
+deploy: $(VENV) $(NODE_MODULES)  ## deploy this tree: STAGE=dev; AWS_PROFILE and AWS_REGION say where
 	@$(RUN) -m operations.deploy $(STAGED)
 
 destroy: $(VENV)  ## stop what STAGE= made and delete its stacks; says what is kept and billed

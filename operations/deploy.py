@@ -25,7 +25,6 @@ def main(arguments: Sequence[str]) -> int:
     settings_of(stage)
     account = account_of(stage)
     print(f"Stage {stage}, account {account.id}, region {account.region}.")
-    toolkit.install()
     if toolkit.bootstrap_version(account) < toolkit.BOOTSTRAP_VERSION and not bootstrap(account):
         return 1
     home = Home.from_environment()

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from local.assembly import NODE
@@ -12,7 +11,6 @@ from local.home import REPOSITORY
 from operations.account import Account
 from operations.terminal import OperationError
 
-NPM = NODE.parent / "lib/node_modules/npm/bin/npm-cli.js"  # the wheel's bin/npm does not start
 CDK = REPOSITORY / "node_modules/aws-cdk/bin/cdk"
 QUIET = {"CDK_DISABLE_CLI_TELEMETRY": "true", "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1"}
 BOOTSTRAP_VERSION = 6  # what the rule in every synthesised template asks for
@@ -24,25 +22,13 @@ def pinned() -> str:
     return json.loads((REPOSITORY / "package.json").read_text())["devDependencies"]["aws-cdk"]
 
 
-def install() -> None:
-    """Install the node packages of package-lock.json, unless the pinned CDK is there; raises OperationError."""
-    manifest = CDK.parent.parent / "package.json"
-    if not manifest.exists() or json.loads(manifest.read_text())["version"] != pinned():
-        node(NPM, "ci", "--no-audit", "--no-fund")
-
-
 def cdk(account: Account, *arguments: str) -> None:
-    """Run the CDK command line against `account`, its output on this terminal; raises OperationError."""
-    node(CDK, *arguments, "--no-notices", environment=account.environment)
-
-
-def node(script: Path, *arguments: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Run a node program in the repository; raises OperationError when it fails."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), str(NODE), environment["PATH"]])
-    command = [NODE / "node", script, *arguments]
-    done = subprocess.run(command, cwd=REPOSITORY, env={**environment, **QUIET, "PATH": path}, check=False)
+    """Run the CDK command line against `account`, its output on this terminal; raises OperationError when it fails."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), str(NODE), account.environment["PATH"]])
+    command = [NODE / "node", CDK, *arguments, "--no-notices"]
+    done = subprocess.run(command, cwd=REPOSITORY, env={**account.environment, **QUIET, "PATH": path}, check=False)
     if done.returncode:
-        raise OperationError(f"`{script.name} {' '.join(arguments)}` ended with status {done.returncode}; see above.")
+        raise OperationError(f"`cdk {' '.join(arguments)}` ended with status {done.returncode}; see above.")
 
 
 def bootstrap_version(account: Account) -> int:

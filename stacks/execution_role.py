@@ -8,22 +8,22 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from cdk_app.constructs.acknowledge import acknowledge_wildcards
+from cdk_app.constructs.role import Role
 from cdk_app.settings import Settings
 
 ASSETS = "cdk-hnb659fds-container-assets"  # the bootstrap's image repository
 
 
-def execution_role(scope: Construct, *, settings: Settings, buckets: dict[str, str]) -> iam.Role:
+def execution_role(scope: Construct, *, settings: Settings, buckets: dict[str, str]) -> Role:
     """Return the role of training jobs and endpoints; `buckets` maps datasets, models and jobs to bucket names."""
     stack = cdk.Stack.of(scope)
     given = statements(stack, settings, buckets) + (network(stack, settings) if settings.vpc else [])
-    role = iam.Role(
+    role = Role(
         scope,
         "ExecutionRole",
-        assumed_by=iam.ServicePrincipal(
-            "sagemaker.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": stack.account}}
-        ),
-        inline_policies={"grants": iam.PolicyDocument(statements=given)},
+        service="sagemaker.amazonaws.com",
+        statements=given,
+        conditions={"StringEquals": {"aws:SourceAccount": stack.account}},
     )
     reason = "SageMaker moves every job's files, logs and figures; the names below the prefix are made at run time."
     acknowledge_wildcards(role, {arn: reason for statement in given for arn in statement.resources})

@@ -20,7 +20,7 @@ class TrainingLogs(Construct):
     declared group fails in one case, a declared subscription in the other.
     """
 
-    def __init__(self, scope: Construct, id: str, *, settings: Settings, progress: lambda_.IFunction) -> None:
+    def __init__(self, scope: Construct, id: str, *, settings: Settings, progress: lambda_.Function) -> None:
         super().__init__(scope, id)
         group = cdk.Stack.of(self).format_arn(
             service="logs",
@@ -65,9 +65,9 @@ class TrainingLogs(Construct):
             },
         )
         resource.node.add_dependency(permission)
-        resource.node.default_child.add_property_override(
-            "ServiceTimeout", 120
-        )  # seconds; its own option writes a string
+        generated = resource.node.default_child
+        assert isinstance(generated, cdk.CfnResource)
+        generated.add_property_override("ServiceTimeout", 120)  # seconds; the option of the same name writes a string
         cdk.CfnOutput(self, "Warning", value=resource.get_att_string("Warning")).override_logical_id(
             "TrainingLogsWarning"
         )

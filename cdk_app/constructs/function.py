@@ -9,6 +9,7 @@ from constructs import Construct
 
 from cdk_app.constructs.acknowledge import acknowledge
 from cdk_app.constructs.log_group import LogGroup
+from cdk_app.constructs.role import Role
 from cdk_app.settings import Settings
 
 
@@ -32,12 +33,7 @@ class Function(lambda_.Function):
         write_logs = iam.PolicyStatement(
             actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[log_group.log_group_arn]
         )
-        role = iam.Role(
-            scope,
-            f"{id}Role",
-            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
-            inline_policies={"grants": iam.PolicyDocument(statements=[write_logs, *statements])},
-        )
+        role = Role(scope, f"{id}Role", service="lambda.amazonaws.com", statements=[write_logs, *statements])
         super().__init__(
             scope,
             id,

@@ -93,7 +93,7 @@ class RestApi(Construct):
         self.url = f"https://{self.api.rest_api_id}.execute-api.{stack.region}.{stack.url_suffix}/{STAGE}"
         self._acknowledge()
 
-    def routes(self, paths: Mapping[str, Sequence[str]], function: lambda_.IFunction, *, public: bool = False) -> None:
+    def routes(self, paths: Mapping[str, Sequence[str]], function: lambda_.Function, *, public: bool = False) -> None:
         """Send each path's methods to `function`; with `public`, without a token."""
         integration = self._integration(function)
         for path, methods in paths.items():
@@ -108,7 +108,7 @@ class RestApi(Construct):
                     reason = "Called before there is a token: health, the API's own description, sign-up and log-in."
                     acknowledge(added, {"APIG4": reason, "COG4": reason})
 
-    def _integration(self, function: lambda_.IFunction) -> apigateway.Integration:
+    def _integration(self, function: lambda_.Function) -> apigateway.Integration:
         # One permission per function, where CDK's own integration makes two per method: a function's resource policy
         # holds 20 KB.
         id = f"{function.node.id}Permission"

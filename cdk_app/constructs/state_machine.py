@@ -12,6 +12,7 @@ from constructs import Construct
 
 from cdk_app.constructs.acknowledge import acknowledge
 from cdk_app.constructs.log_group import LogGroup
+from cdk_app.constructs.role import Role
 from cdk_app.settings import Settings
 
 # Log delivery and tracing have no resource types: IAM takes `*` only.
@@ -38,7 +39,7 @@ class StateMachine(Construct):
         *,
         settings: Settings,
         definition: Path,
-        functions: Mapping[str, lambda_.IFunction],
+        functions: Mapping[str, lambda_.Function],
     ) -> None:
         super().__init__(scope, id)
         # A name under /aws/vendedlogs/ is covered by one account-wide policy; others fill that policy until it is full.
@@ -49,12 +50,7 @@ class StateMachine(Construct):
             iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=arns),
             iam.PolicyStatement(actions=[*DELIVER_LOGS, *TRACE], resources=["*"]),
         ]
-        role = iam.Role(
-            self,
-            "Role",
-            assumed_by=iam.ServicePrincipal("states.amazonaws.com"),
-            inline_policies={"grants": iam.PolicyDocument(statements=statements)},
-        )
+        role = Role(self, "Role", service="states.amazonaws.com", statements=statements)
         acknowledge(
             role, {"IAM5[Resource::*]": "Log delivery and tracing have no resource types in IAM: `*` is the only form."}
         )

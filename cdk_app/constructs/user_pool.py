@@ -16,7 +16,7 @@ TOKEN_MINUTES = 30  # a revoked token is good until it expires: short, and renew
 class UserPool(Construct):
     """The pool, its groups and the one public client that people log in through."""
 
-    def __init__(self, scope: Construct, id: str, *, settings: Settings, pre_sign_up: lambda_.IFunction) -> None:
+    def __init__(self, scope: Construct, id: str, *, settings: Settings, pre_sign_up: lambda_.Function) -> None:
         super().__init__(scope, id)
         self.pool = cognito.UserPool(
             self,
@@ -37,7 +37,9 @@ class UserPool(Construct):
                 require_symbols=False,
                 require_uppercase=False,
             ),
-            lambda_triggers=cognito.UserPoolTriggers(pre_sign_up=pre_sign_up),
+            lambda_triggers=cognito.UserPoolTriggers(
+                pre_sign_up=pre_sign_up  # pyright: ignore[reportArgumentType]  jsii names its parameters differently
+            ),
             deletion_protection=settings.retain_data,
             removal_policy=removal_policy(settings),
         )

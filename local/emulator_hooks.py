@@ -71,7 +71,6 @@ NAMES: dict[str, dict[str, list[str] | None]] = {  # module -> name -> its param
         "_functions": None,
         "_emit_lambda_logs": None,
         "_get_func_record_for_ref": ["function_ref"],
-        "_execute_function_dispatch": ["func", "config", "event", "request_id", "started"],
         "acquire_worker": ["func_name", "config", "code_zip", "qualifier", "max_concurrency"],
         "invoke_async_with_retry": ["func", "event"],
         "release_worker": ["worker"],
@@ -100,7 +99,6 @@ NAMES: dict[str, dict[str, list[str] | None]] = {  # module -> name -> its param
 WORKER_END = "        _real_stdout.flush()\n\nrun()"  # the last lines of a Python worker's loop
 LOGS_END = "\x1eslipway:end-of-logs"
 LOGS_SECONDS, WAIT_SECONDS = 0.25, 0.5
-CONCURRENCY = 2  # environments of one function
 
 _execution: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("execution", default=None)
 
@@ -149,23 +147,6 @@ def install_lambda(mark: Callable[[str], None]) -> None:
 
     lambda_svc._emit_lambda_logs = emit_and_mark
     cloudwatch_logs._subscription_pattern_matches = log_patterns.matches
-    queue_invocations()
-
-
-def queue_invocations() -> None:
-    """Let the invocations of one function wait for each other beyond a few at a time.
-
-    Lambda starts another environment for each concurrent call, and so does MiniStack: on one machine, ten events
-    at once would be ten cold starts that starve everything else.
-    """
-    dispatch = lambda_svc._execute_function_dispatch
-    places: dict[str, threading.Semaphore] = {}
-
-    def dispatch_in_turn(func: Any, config: Any, event: Any, request_id: str, started: float) -> Any:
-        with places.setdefault(config["FunctionName"], threading.Semaphore(CONCURRENCY)):
-            return dispatch(func, config, event, request_id, started)
-
-    lambda_svc._execute_function_dispatch = dispatch_in_turn
 
 
 def drain_log(worker: Any) -> str:

@@ -76,7 +76,10 @@ def install_environment(requirements: Path, environment: Path) -> None:
     with tempfile.TemporaryDirectory(dir=environment.parent) as partial:
         made = Path(partial) / "environment"
         run_uv("venv", "--quiet", "--relocatable", "--python", sys.executable, str(made))
-        run_uv("pip", "sync", "--quiet", "--python", str(made / "bin" / "python"), str(requirements))
+        # Byte code once here, instead of at the start of every job.
+        run_uv(
+            "pip", "sync", "--quiet", "--compile-bytecode", "--python", str(made / "bin" / "python"), str(requirements)
+        )
         keep(made, environment)
 
 

@@ -197,27 +197,38 @@ def reconcile(owner: str, id: str) -> None:
     described = describe(endpoint.endpoint_name)
     status = described["EndpointStatus"] if described else None
     reason = (described or {}).get("FailureReason", "SageMaker gave no reason.")
+    try:
+        reconcile_with(endpoint, status, reason)
+    except Stale:  # its workflow or another event was faster
+        logger.info("changed meanwhile", extra={"id": id})
+
+
+def reconcile_with(endpoint: Endpoint, status: str | None, reason: str) -> None:
+    """Make the record agree with SageMaker's status, where None means that it has no such endpoint."""
     if endpoint.status == "creating":
         reconcile_creating(endpoint, status, reason)
     elif endpoint.status == "in_service" and status in {None, "Failed", "OutOfService"}:
-        gone = "SageMaker has no such endpoint any more." if described is None else reason
-        store(endpoint, status="failed", reason=gone)
+        gone = "SageMaker has no such endpoint any more." if status is None else reason
+        ENDPOINTS.update(endpoint, status="failed", reason=gone)
     elif endpoint.status == "deleting":
         reconcile_deleting(endpoint)
 
 
 def reconcile_creating(endpoint: Endpoint, status: str | None, reason: str) -> None:
-    """Answer the workflow that deploys, or do its last step when it is gone."""
-    if status == "InService" and not waits.succeed(endpoint.id, {"status": status}):
-        in_service(endpoint, {})
-    elif status == "Failed" and not waits.fail(endpoint.id, "EndpointFailed", reason):
-        roll_back(endpoint, {"error": {"Cause": reason}})
-    elif status in {"InService", "Failed"}:
-        return
-    elif execution_status("DEPLOY_WORKFLOW_ARN", endpoint.id) == "RUNNING":
+    """Answer the workflow that deploys, start it if it never started, or do its last step when it is gone."""
+    if status == "InService":
+        waits.succeed(endpoint.id, {"status": status})
+    elif status == "Failed":
+        waits.fail(endpoint.id, "EndpointFailed", reason)
+    execution = execution_status("DEPLOY_WORKFLOW_ARN", endpoint.id)
+    if execution == "RUNNING":
         waits.heartbeat(endpoint.id)
-    elif status is None and execution_status("DEPLOY_WORKFLOW_ARN", endpoint.id) is None:
+    elif execution is None:
         service.start_workflow("DEPLOY_WORKFLOW_ARN", endpoint, endpoint.id)
+    elif status == "InService":
+        in_service(endpoint, {})
+    elif status == "Failed":
+        roll_back(endpoint, {"error": {"Cause": reason}})
     elif status is None:
         roll_back(endpoint, {"error": {"Cause": "The deployment's workflow ended before the endpoint was made."}})
 
@@ -240,11 +251,3 @@ def execution_status(workflow: str, name: str) -> str | None:
         return stepfunctions.describe_execution(executionArn=arn)["status"]
     except stepfunctions.exceptions.ExecutionDoesNotExist:
         return None
-
-
-def store(endpoint: Endpoint, **changes: Any) -> None:
-    """Store changes unless somebody stored something newer."""
-    try:
-        ENDPOINTS.update(endpoint, **changes)
-    except Stale:
-        logger.info("changed meanwhile", extra={"id": endpoint.id})

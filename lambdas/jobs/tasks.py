@@ -182,21 +182,27 @@ def reconcile(owner: str, id: str) -> None:
     if observation.outcome is None:
         if not waits.heartbeat(id):
             logger.warning("job without a workflow", extra={"id": id})
-    elif not waits.succeed(id, {"outcome": observation.outcome}):
+    elif not waits.succeed(id, {"outcome": observation.outcome}) and execution_of(job)["status"] != "RUNNING":
         finish_without_workflow(job)
 
 
 def reconcile_unsubmitted(job: Job) -> None:
     """Start a job whose workflow never started; end one whose workflow ended before it was submitted."""
+    execution = execution_of(job)
+    if execution["status"] == "ABSENT":
+        service.start_workflow(job)
+    elif execution["status"] != "RUNNING":
+        finish_without_workflow(job, execution.get("cause") or "Its workflow ended before it was submitted.")
+
+
+def execution_of(job: Job) -> dict[str, Any]:
+    """Return DescribeExecution of the job's workflow; its status is ABSENT when it never started."""
     arn = variable("TRAIN_WORKFLOW_ARN").replace(":stateMachine:", ":execution:") + f":{job.id}"
     stepfunctions = aws.client("stepfunctions")
     try:
-        execution = stepfunctions.describe_execution(executionArn=arn)
+        return stepfunctions.describe_execution(executionArn=arn)
     except stepfunctions.exceptions.ExecutionDoesNotExist:
-        service.start_workflow(job)
-        return
-    if execution["status"] != "RUNNING":
-        finish_without_workflow(job, execution.get("cause") or "Its workflow ended before it was submitted.")
+        return {"status": "ABSENT"}
 
 
 def finish_without_workflow(job: Job, cause: str | None = None) -> None:

@@ -48,7 +48,7 @@ FAILURES = [
     ({"target": "a"}, "", "data.csv"),
     ({"target": "a"}, "a,b\n1,2\n3,4,5\n", "data.csv cannot be read as CSV"),
     ({"target": "a"}, "a,a\n1,2\n", "data.csv needs a name for each column, once: repeated or empty are ['a']."),
-    ({"target": "a"}, b"a,b\n\xff\xfe,2\n", "data.csv is not UTF-8 text"),
+    ({"target": "a"}, b"\xff\xfea\x00,", "data.csv is not text in UTF-8, UTF-16"),
     ({"target": "a"}, b"\x00\x01\x02PK\x03\x04", "Column 'a' named as target is not in the data"),
 ]
 

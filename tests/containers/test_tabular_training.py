@@ -165,3 +165,13 @@ def test_a_semicolon_file_with_a_byte_order_mark_and_numeric_labels_is_understoo
     manifest = job.json("model/manifest.json")
     assert (manifest["task"], manifest["labels"]) == ("classification", ["0", "1"])
     assert manifest["metrics"]["test_accuracy"] == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_the_encoding_of_the_file_makes_no_difference(job, encoding):
+    rows = [["café" if index % 3 else "thé", index % 7, "ja" if index % 3 else "nein"] for index in range(60)]
+    table = to_csv(["boisson", "nombre", "acheté"], rows).encode(encoding)
+    assert job.write(table, target="acheté", algorithm="logistic_regression").run().returncode == 0
+    manifest = job.json("model/manifest.json")
+    assert manifest["features"][0]["categories"] == ["café", "thé"]
+    assert manifest["metrics"]["test_accuracy"] == 1.0

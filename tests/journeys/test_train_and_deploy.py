@@ -82,7 +82,7 @@ def test_lineage_and_files_are_told(member: ApiClient, trained: dict[str, Any], 
     assert {"model.tar.gz", "manifest.json", "metrics.json"} <= set(files)
     assert files["model.tar.gz"]["is_primary"]
     assert all(len(file["file_hash"]) == 64 for file in files.values())
-    assert model["primary_metric"]["name"] == "accuracy"
+    assert model["primary_metric"]["name"] == "test_accuracy"
 
 
 def test_deployed_model_answers_and_goes_away(

@@ -1,5 +1,6 @@
 """From one CSV file to encoded training and test rows: what is a number, what is a category, and what is the task."""
 
+import codecs
 import csv
 import warnings
 from dataclasses import dataclass
@@ -79,17 +80,20 @@ def load(file: Path, config: TabularConfig) -> Dataset:
 def read_table(file: Path) -> pd.DataFrame:
     """Every cell as stripped text, missing where MISSING_TEXTS says so; raises TrainingError unless this is CSV."""
     try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
+        encoding = encoding_of(file)
+        with file.open(encoding=encoding, newline="") as lines:
             first_line = lines.readline()
             delimiter = max(",;\t|", key=first_line.count)
             header = [name.strip() for name in next(csv.reader([first_line], delimiter=delimiter), [])]
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would be cut
             table = pd.read_csv(
-                file, sep=delimiter, dtype=str, encoding="utf-8-sig", keep_default_na=False, index_col=False
+                file, sep=delimiter, dtype=str, encoding=encoding, keep_default_na=False, index_col=False
             )
     except UnicodeDecodeError as error:
-        raise TrainingError(f"{file.name} is not UTF-8 text: save it as CSV UTF-8.") from error
+        raise TrainingError(
+            f"{file.name} is not text in UTF-8, UTF-16 or Windows-1252: save it as UTF-8."
+        ) from error
     except (ValueError, pd.errors.ParserWarning) as error:  # pandas' parser errors are ValueErrors
         raise TrainingError(f"{file.name} cannot be read as CSV: {error}") from error
     repeated = sorted({name for name in header if header.count(name) > 1})
@@ -100,6 +104,22 @@ def read_table(file: Path) -> pd.DataFrame:
     table.columns = [str(name).strip() for name in table.columns]
     table = table.apply(lambda column: column.str.strip())
     return table.mask(table.isin(MISSING_TEXTS))
+
+
+def encoding_of(file: Path) -> str:
+    """The encoding of a text file, as the platform's own check of data sets finds it: by its byte order mark, else
+    UTF-8, else Windows-1252, which old spreadsheets write."""
+    with file.open("rb") as binary:
+        if binary.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            return "utf-16"
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with file.open("rb") as binary:
+        try:
+            while block := binary.read(1 << 20):
+                decoder.decode(block)
+        except UnicodeDecodeError:
+            return "cp1252"
+    return "utf-8-sig"
 
 
 def numeric(column: pd.Series) -> pd.Series:

@@ -1,0 +1,293 @@
+"""Who may do what: every route, asked by everybody, through the front door.  `pytest tests/journeys/test_access.py`"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from local.api_client import ApiClient
+from local.demo import to_csv
+from local.home import REPOSITORY
+from tests.journeys.conftest import PARAMETERS, PASSWORD, upload
+from tests.journeys.records import Records, copy_model_without_archive
+from tests.platform import Platform
+
+OPENAPI = json.loads((REPOSITORY / "openapi.json").read_text())
+OPERATIONS = {f"{method.upper()} {path}" for path, methods in OPENAPI["paths"].items() for method in methods}
+
+# What everybody is answered. The owner is a member like another; what paths and bodies name is the owner's.
+PRINCIPALS = ("no token", "bad token", "viewer", "owner", "another member", "admin")
+MATRIX = {
+    "POST /auth/register": (201, 201, 201, 201, 201, 201),
+    "POST /auth/confirm": (200, 200, 200, 200, 200, 200),
+    "POST /auth/login": (200, 200, 200, 200, 200, 200),
+    "POST /auth/refresh": (200, 200, 200, 200, 200, 200),
+    "POST /auth/logout": (204, 204, 204, 204, 204, 204),
+    "POST /auth/forgot-password": (202, 202, 202, 202, 202, 202),
+    "POST /auth/reset-password": (400, 400, 400, 400, 400, 400),  # the code is wrong
+    "GET /auth/me": (401, 401, 200, 200, 200, 200),
+    "PATCH /auth/me": (401, 401, 200, 200, 200, 200),
+    "DELETE /auth/me": (401, 401, 204, 204, 204, 204),
+    "GET /auth/users": (401, 401, 403, 403, 403, 200),
+    "PATCH /auth/users/{username}": (401, 401, 403, 403, 403, 200),
+    "POST /datasets": (401, 401, 403, 201, 201, 201),
+    "GET /datasets": (401, 401, 200, 200, 200, 200),
+    "GET /datasets/{id}": (401, 401, 404, 200, 404, 200),
+    "PATCH /datasets/{id}": (401, 401, 403, 200, 404, 200),
+    "DELETE /datasets/{id}": (401, 401, 403, 204, 404, 204),
+    "GET /datasets/{id}/upload": (401, 401, 403, 200, 404, 200),
+    "POST /datasets/{id}/complete": (401, 401, 403, 202, 404, 202),
+    "GET /datasets/{id}/download": (401, 401, 404, 200, 404, 200),
+    "GET /datasets/{id}/preview": (401, 401, 404, 200, 404, 200),
+    "GET /datasets/{id}/profile": (401, 401, 404, 200, 404, 200),
+    "GET /ai-models/{user_id}": (401, 401, 200, 200, 200, 200),
+    "GET /ai-models/{user_id}/{model_id}": (401, 401, 404, 200, 404, 200),
+    "GET /ai-models/{user_id}/{model_id}/files": (401, 401, 404, 200, 404, 200),
+    "GET /ai-models/{user_id}/{model_id}/download": (401, 401, 404, 302, 404, 302),
+    "POST /jobs": (401, 401, 403, 201, 404, 201),
+    "GET /jobs": (401, 401, 200, 200, 200, 200),
+    "GET /jobs/{id}": (401, 401, 404, 200, 404, 200),
+    "DELETE /jobs/{id}": (401, 401, 403, 204, 404, 204),
+    "GET /jobs/{id}/logs": (401, 401, 404, 200, 404, 200),
+    "GET /jobs/{id}/metrics": (401, 401, 404, 200, 404, 200),
+    "POST /jobs/{id}/stop": (401, 401, 403, 409, 404, 409),  # it has ended
+    "POST /endpoints": (401, 401, 403, 201, 404, 201),
+    "GET /endpoints": (401, 401, 200, 200, 200, 200),
+    "GET /endpoints/{id}": (401, 401, 404, 200, 404, 200),
+    "DELETE /endpoints/{id}": (401, 401, 403, 202, 404, 202),
+    "POST /endpoints/{id}/invoke": (401, 401, 403, 200, 404, 200),
+    "GET /health": (200, 200, 200, 200, 200, 200),
+    "GET /docs": (200, 200, 200, 200, 200, 200),
+    "GET /openapi.json": (200, 200, 200, 200, 200, 200),
+}
+GROUPS = {"viewer": "viewer", "owner": None, "another member": None, "admin": "admin"}
+
+
+class Estate:
+    """What the owner has, and what each request of the matrix says."""
+
+    def __init__(
+        self, platform: Platform, owner: ApiClient, rows: list[dict[str, Any]], job: dict[str, Any], endpoint: str
+    ) -> None:
+        assert owner.username
+        self.owner, self.user_id, self.job, self.endpoint = owner, owner.username, job, endpoint
+        self.records = Records(platform)
+        self.instance = {name: value for name, value in rows[0].items() if name != PARAMETERS["target"]}
+        self.content = to_csv(rows[:50])
+        self.dataset = upload(owner, rows[:50])
+        self.unfinished = self.new_dataset(upload=False)
+        self.unservable = f"gone-{secrets.token_hex(4)}"
+        copy_model_without_archive(self.records, self.user_id, job["model"]["id"], self.unservable)
+
+    def path(self, operation: str) -> str:
+        """Return the path of an operation, which names something of the owner's."""
+        path = operation.split()[1]
+        noun = path.split("/")[1]
+        shared = {
+            "datasets": self.dataset["id"],
+            "jobs": self.job["id"],
+            "endpoints": self.endpoint,
+            "auth": None,
+        }
+        # What the request changes for good is made for it alone, so that every principal finds the same.
+        own: dict[str, Callable[[], str]] = {
+            "GET /datasets/{id}/upload": lambda: self.unfinished,
+            "POST /datasets/{id}/complete": lambda: self.new_dataset(upload=True),
+            "DELETE /datasets/{id}": lambda: self.new_dataset(upload=False),
+            "DELETE /jobs/{id}": lambda: self.records.copy("jobs", self.user_id, self.job["id"]),
+            "DELETE /endpoints/{id}": lambda: self.records.copy(
+                "endpoints", self.user_id, self.endpoint, status="failed", holds_model=False, endpoint_name="none"
+            ),
+        }
+        id = own[operation]() if operation in own else shared.get(noun)
+        names = {"id": id, "user_id": self.user_id, "model_id": self.job["model"]["model_id"]}
+        path = path.format(**names, username=self.user_id)
+        return f"{path}?filename=model.tar.gz" if path.endswith(f"{names['model_id']}/download") else path
+
+    def body(self, operation: str) -> dict[str, Any] | None:
+        """Return the body of an operation's request, valid for whoever may send it."""
+        stranger = f"user-{secrets.token_hex(4)}"
+        who = {"username": self.user_id}
+        bodies: dict[str, Callable[[], dict[str, Any]]] = {
+            "POST /auth/register": lambda: {
+                "username": stranger,
+                "email": f"{stranger}@example.com",
+                "password": PASSWORD,
+            },
+            "POST /auth/confirm": lambda: who,
+            "POST /auth/login": lambda: who | {"password": PASSWORD},
+            "POST /auth/refresh": lambda: {"refresh_token": self.refresh_token()},
+            "POST /auth/logout": lambda: {"refresh_token": self.refresh_token()},
+            "POST /auth/forgot-password": lambda: who,
+            "POST /auth/reset-password": lambda: who | {"code": "000000", "new_password": PASSWORD},
+            "PATCH /auth/me": lambda: {"full_name": "Somebody"},
+            "PATCH /auth/users/{username}": lambda: {"enabled": True},
+            "POST /datasets": lambda: new_dataset(len(self.content)),
+            "PATCH /datasets/{id}": lambda: {"description": "Changed."},
+            "POST /jobs": lambda: {"name": "Asked", "dataset_id": self.dataset["id"], "parameters": PARAMETERS},
+            "POST /endpoints": lambda: {
+                "name": "Asked",
+                "model": {"user_id": self.user_id, "model_id": self.unservable},
+            },
+            "POST /endpoints/{id}/invoke": lambda: {"instances": [self.instance]},
+        }
+        return bodies[operation]() if operation in bodies else None
+
+    def new_dataset(self, upload: bool) -> str:
+        """Begin a data set of the owner, with its bytes if wanted; return its id."""
+        dataset = self.owner.call("POST", "/datasets", new_dataset(len(self.content)))
+        if upload:
+            self.owner.upload_parts(self.content, dataset["upload"])
+        return dataset["id"]
+
+    def refresh_token(self) -> str:
+        """Return a refresh token of a session of its own."""
+        return tokens(self.owner)["refresh_token"]
+
+
+def new_dataset(size: int) -> dict[str, Any]:
+    return {"name": "Rows", "type": "tabular", "format": "csv", "filename": "rows.csv", "size": size}
+
+
+def tokens(user: ApiClient) -> dict[str, str]:
+    """Return the tokens of a new session."""
+    return user.call("POST", "/auth/login", {"username": user.username, "password": PASSWORD})
+
+
+@pytest.fixture(scope="module")
+def estate(
+    platform: Platform, member: ApiClient, rows: list[dict[str, Any]], trained: dict[str, Any]
+) -> Iterator[Estate]:
+    """The owner's data set, ended job, model, and endpoint in service."""
+    model = {"model_id": trained["model"]["model_id"], "version": trained["model"]["version"]}
+    endpoint = member.call("POST", "/endpoints", {"name": "Matrix", "model": model})
+    path = f"/endpoints/{endpoint['id']}"
+    assert member.wait(path, "in_service", "failed")["status"] == "in_service"
+    yield Estate(platform, member, rows, trained, endpoint["id"])
+    member.call("DELETE", path)
+
+
+@pytest.fixture(scope="module")
+def principals(
+    platform: Platform, member: ApiClient, new_user: Callable[..., ApiClient]
+) -> dict[str, Callable[[str], ApiClient]]:
+    """Principal -> what gives their client for an operation."""
+    users = {name: member if name == "owner" else new_user(group) for name, group in GROUPS.items()}
+    users["no token"] = ApiClient(platform.api_url)
+    users["bad token"] = ApiClient(platform.api_url, forged(id_token(member)))
+
+    def client(name: str) -> Callable[[str], ApiClient]:
+        def of(operation: str) -> ApiClient:
+            # Who deletes their account must own nothing, and is not here for the next row.
+            gives_up = operation == "DELETE /auth/me" and name in GROUPS
+            return new_user(GROUPS[name]) if gives_up else users[name]
+
+        return of
+
+    return {name: client(name) for name in PRINCIPALS}
+
+
+def id_token(user: ApiClient) -> str:
+    return str(user.session.headers["Authorization"]).removeprefix("Bearer ")
+
+
+def encoded(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def forged(token: str) -> str:
+    """Return a token with the same words, signed by somebody else."""
+    signed = token.rpartition(".")[0]
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return f"{signed}.{encoded(key.sign(signed.encode(), padding.PKCS1v15(), SHA256()))}"
+
+
+def unsigned(token: str) -> str:
+    """Return a token with the same words that says it needs no signature."""
+    header = encoded(json.dumps({"alg": "none", "typ": "JWT"}).encode())
+    return f"{header}.{token.split('.')[1]}."
+
+
+def altered(token: str, **claims: Any) -> str:
+    """Return a token with other claims under the signature of the first ones."""
+    header, payload, signature = token.split(".")
+    words = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))) | claims
+    return f"{header}.{encoded(json.dumps(words).encode())}.{signature}"
+
+
+def test_every_operation_has_a_row_and_every_row_an_operation() -> None:
+    assert set(MATRIX) == OPERATIONS
+
+
+@pytest.mark.parametrize("operation", MATRIX)
+def test_matrix(operation: str, estate: Estate, principals: dict[str, Callable[[str], ApiClient]]) -> None:
+    method = operation.split()[0]
+    answers = {}
+    for name in PRINCIPALS:
+        client = principals[name](operation)
+        path, body = estate.path(operation), estate.body(operation)
+        response = client.request(method, path, json=body, allow_redirects=False)
+        answers[name] = response.status_code
+        if response.status_code >= 400:
+            assert set(response.json()) >= {"detail", "code", "request_id"}, response.text
+        if operation == "POST /jobs" and response.ok:
+            client.call("POST", f"/jobs/{response.json()['id']}/stop")  # only the permission to train is of interest
+    assert answers == dict(zip(PRINCIPALS, MATRIX[operation], strict=True))
+
+
+@pytest.mark.parametrize("make", [forged, unsigned, lambda token: altered(token, **{"cognito:groups": ["admin"]})])
+def test_a_token_that_cognito_did_not_sign_is_refused(member: ApiClient, make: Callable[[str], str]) -> None:
+    assert ApiClient(member.api_url, make(id_token(member))).request("GET", "/jobs").status_code == 401
+
+
+def test_an_access_token_does_not_stand_for_an_id_token(member: ApiClient) -> None:
+    access = ApiClient(member.api_url, tokens(member)["access_token"])
+    assert {access.request("GET", path).status_code for path in ("/jobs", "/auth/me", "/datasets")} == {401}
+
+
+def test_a_shared_data_set_is_read_by_others_and_never_written(estate: Estate, new_user: Callable[..., ApiClient]):
+    path = f"/datasets/{estate.dataset['id']}"
+    for other, refusal in ((new_user(), 404), (new_user("viewer"), 403)):
+        estate.owner.call("PATCH", path, {"visibility": "shared"})
+        try:
+            reads = ("", "/preview", "/profile", "/download")
+            assert {other.request("GET", path + read).status_code for read in reads} == {200}
+            listed = other.call("GET", f"/datasets?owner={estate.user_id}")["items"]
+            assert [found["id"] for found in listed] == [estate.dataset["id"]]
+            writes = (("PATCH", "", {"name": "Mine"}), ("DELETE", "", None), ("POST", "/complete", None))
+            assert {other.request(m, path + p, json=body).status_code for m, p, body in writes} == {refusal}
+        finally:
+            estate.owner.call("PATCH", path, {"visibility": "private"})
+        assert other.request("GET", path).status_code == 404
+
+
+def test_a_shared_model_is_read_by_others(estate: Estate, new_user: Callable[..., ApiClient]):
+    other, model = new_user(), estate.job["model"]
+    path = f"/ai-models/{estate.user_id}/{model['model_id']}"
+    estate.records.change("models", estate.user_id, model["id"], visibility="shared")
+    try:
+        assert other.call("GET", path)["id"] == model["id"]
+        assert [found["id"] for found in other.call("GET", f"/ai-models/{estate.user_id}")["items"]] == [model["id"]]
+        assert other.request("GET", f"{path}/download?filename=metrics.json").ok
+        assert {other.request(method, path).status_code for method in ("PUT", "PATCH", "DELETE", "POST")} == {405}
+    finally:
+        estate.records.change("models", estate.user_id, model["id"], visibility="private")
+    assert other.request("GET", path).status_code == 404
+
+
+def test_naming_another_owner_in_a_path_opens_nothing(estate: Estate, new_user: Callable[..., ApiClient]):
+    """A model of the same name under one's own name does not lend its permission to the other's."""
+    other, model_id = new_user(), estate.job["model"]["model_id"]
+    assert other.call("GET", f"/ai-models/{estate.user_id}")["items"] == []
+    for path in (f"{other.username}/{model_id}", f"{estate.user_id}/{model_id}", f"{estate.user_id}%2F{model_id}"):
+        assert other.request("GET", f"/ai-models/{path}/files").status_code == 404
+    assert other.request("GET", f"/datasets?owner={estate.user_id}").json()["items"] == []
+    body = {"name": "Theirs", "model": {"model_id": model_id, "user_id": estate.user_id}}
+    assert other.request("POST", "/endpoints", json=body).status_code == 404

@@ -32,7 +32,8 @@ class Account:
     region: str
     session: boto3.Session = field(repr=False)
     environment: dict[str, str] = field(repr=False)  # of other programs that shall reach the same account
-    endpoint: str | None = None
+    endpoint: str | None = None  # of the emulator, for stage `local`
+    api_url: str | None = None  # where the platform on this machine serves the API, whatever CloudFormation says
 
     def client(self, service: str) -> Any:
         """Return a client of `service` in this account and region."""
@@ -59,7 +60,7 @@ def local_account() -> Account:
         "AWS_ENDPOINT_URL": process.emulator_url,
         "AWS_REGION": REGION,
     }
-    return Account(ACCOUNT, REGION, session, environment, endpoint=process.emulator_url)
+    return Account(ACCOUNT, REGION, session, environment, process.emulator_url, process.api_url)
 
 
 def aws_account() -> Account:

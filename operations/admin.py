@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     print(f"{username} is an admin of stage {stage}, from the next sign-in on.")
     if password is not None:
         print(f"The account is new. Its temporary password, good for one sign-in with a new one: {password}")
-        print(sign_in_command(outputs["ApiUrl"], username, password))
+        print(sign_in_command(account.api_url or outputs["ApiUrl"], username, password))
     return 0
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from local.home import STAGE, Home
+from local.outputs import DEPLOYED, OUTPUTS
 from operations import drain
 from operations.account import Account, account_of
 from operations.buckets import empty
@@ -59,9 +61,9 @@ class Plan:
             deleted += [f"every object in bucket {bucket}" for bucket in buckets]
         kept += [f"{kind(one)} {one.physical_id}{billed(one)}" for one in self.retained]
         return [
-            "Deleted:",
+            "To delete:",
             *(f"  {line}" for line in deleted or ["nothing"]),
-            "Kept, and billed as said:",
+            "To keep, billed as said:",
             *(f"  {line}" for line in kept),
         ]
 
@@ -89,6 +91,7 @@ def main(arguments: Sequence[str]) -> int:
     if not confirmed(f"Destroy stage {stage}?"):
         return 1
     destroy(account, plan)
+    forget(Home.from_environment(), stage)
     print(f"Stage {stage} is destroyed; what is kept is listed above.")
     return 0
 
@@ -113,6 +116,14 @@ def destroy(account: Account, plan: Plan) -> None:
         for bucket in physical_ids(plan.data, "AWS::S3::Bucket"):
             print(f"{bucket}: {empty(account, bucket)} object versions deleted")
         delete_stack(account, data_stack(plan.stage))
+
+
+def forget(home: Home, stage: str) -> None:
+    """Remove what this machine remembers of the stage: the next `make up` or `make deploy` starts afresh."""
+    if (home.read(OUTPUTS) or {}).get("Stage") == stage:
+        home.remove(OUTPUTS)
+    if stage == STAGE:
+        home.remove(DEPLOYED)
 
 
 if __name__ == "__main__":

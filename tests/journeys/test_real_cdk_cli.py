@@ -117,4 +117,5 @@ def test_destroy_leaves_nothing_of_the_stage_although_a_job_runs_and_an_endpoint
     assert by_cdk.client("cognito-idp").list_user_pools(MaxResults=10)["UserPools"] == []
     buckets = [bucket["Name"] for bucket in by_cdk.client("s3").list_buckets()["Buckets"]]
     assert [name for name in buckets if not name.startswith("cdk-")] == []
+    assert by_cdk.outputs == {}
     assert "There is nothing to delete." in operate(by_cdk, "operations.destroy", "local")

@@ -1,9 +1,12 @@
 """Destroying a stage: what is found, stopped, deleted, kept.  `pytest tests/units/operations`"""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+from local.home import Home
+from local.outputs import DEPLOYED, OUTPUTS
 from operations import destroy, drain, waiting
 from operations.account import Account
 from operations.buckets import empty
@@ -88,7 +91,7 @@ def test_waiting_for_something_that_never_happens_ends_with_what_to_do():
 def test_the_plan_names_what_is_deleted_and_what_stays_and_is_billed():
     made = drain.Made(jobs=["job-1"], endpoints=["slipway-dev-ep-1"])
     text = "\n".join(destroy.Plan("dev", [ROLE], [BUCKET, TABLE], [], made, keeps_data=False).lines())
-    deleted, kept = text.split("Kept, and billed as said:")
+    deleted, kept = text.split("To keep, billed as said:")
     assert "1 jobs: job-1" in deleted
     assert "1 endpoints: slipway-dev-ep-1" in deleted
     assert "every object in bucket datasets-bucket" in deleted
@@ -98,7 +101,7 @@ def test_the_plan_names_what_is_deleted_and_what_stays_and_is_billed():
 
 def test_a_stage_that_retains_its_data_keeps_the_data_stack_and_says_how_it_is_billed():
     plan = destroy.Plan("prod", [ROLE], [BUCKET, TABLE], [ROLE], drain.Made(), keeps_data=True)
-    deleted, kept = "\n".join(plan.lines()).split("Kept, and billed as said:")
+    deleted, kept = "\n".join(plan.lines()).split("To keep, billed as said:")
     assert "datasets-bucket" not in deleted and "slipway-prod-data" not in deleted
     assert "S3 Bucket datasets-bucket (storage, by the gigabyte)" in kept
     assert "DynamoDB GlobalTable jobs-table (storage and point-in-time recovery" in kept
@@ -115,6 +118,17 @@ def test_a_stage_of_which_nothing_is_left_is_no_error():
 def test_an_unknown_stage_is_refused_before_anything_is_asked_of_aws():
     with pytest.raises(OperationError, match="no stage 'nowhere'"):
         destroy.main(["nowhere"])
+
+
+def test_the_outputs_of_a_destroyed_stage_are_forgotten_and_those_of_another_are_kept(tmp_path: Path):
+    home = Home(tmp_path)
+    home.write(OUTPUTS, {"Stage": "dev"})
+    home.write(DEPLOYED, {"assembly": "cdk.out-1"})
+    destroy.forget(home, "local")
+    assert home.read(OUTPUTS) == {"Stage": "dev"}
+    assert home.read(DEPLOYED) is None
+    destroy.forget(home, "dev")
+    assert home.read(OUTPUTS) is None
 
 
 def test_emptying_a_bucket_removes_versions_delete_markers_and_begun_uploads(deployed: Account):

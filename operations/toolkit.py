@@ -12,7 +12,11 @@ from operations.account import Account
 from operations.terminal import OperationError
 
 CDK = REPOSITORY / "node_modules/aws-cdk/bin/cdk"
-QUIET = {"CDK_DISABLE_CLI_TELEMETRY": "true", "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1"}
+QUIET = {
+    "CDK_DISABLE_CLI_TELEMETRY": "true",
+    "CDK_DISABLE_VERSION_CHECK": "true",  # the newest is not the one that is pinned
+    "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
+}
 BOOTSTRAP_VERSION = 6  # what the rule in every synthesised template asks for
 BOOTSTRAP_PARAMETER = "/cdk-bootstrap/hnb659fds/version"
 

@@ -119,6 +119,14 @@ class EntityStore(Generic[Record]):
         transact(self.change(record, **changes), *also)
         return record.model_copy(update=changes | {"revision": record.revision + 1})
 
+    def settle(self, record: Record, *also: "Write", **changes: Any) -> Record:
+        """Store changes that are right whatever else has changed on the record meanwhile."""
+        while True:
+            try:
+                return self.update(record, *also, **changes)
+            except Stale:
+                record = self.get(record.owner, record.id)
+
     def change(self, record: Record, **changes: Any) -> "Write":
         """Return the write that changes fields of a record as it was read."""
         wanted = record.model_copy(update={"updated_at": now()} | changes | {"revision": record.revision + 1})

@@ -66,7 +66,9 @@ def _observe_training(job: Job, training: dict[str, Any], changes: dict[str, Any
     status, secondary = training["TrainingJobStatus"], training["SecondaryStatus"]
     artefact = training.get("ModelArtifacts", {}).get("S3ModelArtifacts")
     if status == "Completed":
-        return Observation(changes | {"artefact": artefact}, "completed")
+        if artefact != job.artefact:
+            changes["artefact"] = artefact
+        return Observation(changes, "completed")
     if status == "Failed":
         outcome: Outcome = "cancelled" if job.stop_requested_at else "failed"
         return Observation(changes, outcome, reason_of(training.get("FailureReason")))

@@ -6,7 +6,7 @@ from typing import Any
 
 from lambdas.common import aws, waits
 from lambdas.common.environment import mapping, variable
-from lambdas.common.errors import BadRequest, Conflict, NotFound
+from lambdas.common.errors import BadRequest, Conflict, Stale
 from lambdas.common.identity import Caller
 from lambdas.common.ids import new_id
 from lambdas.common.observability import logger
@@ -126,17 +126,11 @@ def control(action: str, job: Job) -> None:
 
 def end(job: Job, outcome: Outcome, reason: str | None = None, **changes: Any) -> Job:
     """Store a job's end and let go of its data set, in one transaction. A job that has ended stays as it is."""
-    if job.ended:
-        return job
     changes |= {"status": outcome, "stage": None, "reason": reason, "ended_at": now()}
     released = datasets.release(job.dataset_owner, job.dataset_id, job.id)
-    return JOBS.update(job, waits.closing(job.id), released, **changes)
-
-
-def exists(owner: str, id: str) -> bool:
-    """Return whether the job is still there."""
-    try:
-        JOBS.get(owner, id)
-    except NotFound:
-        return False
-    return True
+    while not job.ended:
+        try:
+            return JOBS.update(job, waits.closing(job.id), released, **changes)
+        except Stale:  # progress, or another look at AWS: the end stands
+            job = JOBS.get(job.owner, job.id)
+    return job

@@ -36,9 +36,9 @@ def submit(event: Event, context: Any) -> None:
         body = json.dumps(training_request.config(job, to)).encode()
         aws.client("s3").put_object(Bucket=to.jobs_bucket, Key=f"{job.owner}/{job.id}/config/config.json", Body=body)
         if job.client_token is None:
-            job = JOBS.update(job, client_token=training_request.client_token(job))
+            job = _store(job, client_token=training_request.client_token(job))
         batch_job_id = submitted(training_request.submit_service_job(job, to))
-        job = _store_batch_job(job, batch_job_id)
+        job = JOBS.settle(job, batch_job_id=batch_job_id)
     if job.stop_requested_at:  # asked for between the read above and the submission
         terminate(job)
 
@@ -82,14 +82,6 @@ def deployment() -> training_request.Deployment:
         vpc=json.loads(vpc) if vpc else None,
         kms_key_arn=optional("KMS_KEY_ARN"),
     )
-
-
-def _store_batch_job(job: Job, batch_job_id: str) -> Job:
-    while True:
-        try:
-            return JOBS.update(job, batch_job_id=batch_job_id)
-        except Stale:
-            job = JOBS.get(job.owner, job.id)
 
 
 # --------------------------------------------------------------------------------------------------- control
@@ -256,7 +248,7 @@ def register(event: Event, context: Any) -> None:
 
 
 def _register(job: Job, observation: Observation) -> None:
-    job = JOBS.update(job, stage="registering", **observation.changes)
+    job = JOBS.settle(job, stage="registering", **observation.changes)
     version, report = artefacts.register(job)
     metrics = report["metrics.json"]
     model = job.model.model_copy(update={"version": version.version})

@@ -45,6 +45,7 @@ def job(**changes: Any) -> Job:
         "instance_type": "ml.m5.large",
         "priority": "normal",
         "max_runtime_seconds": 3600,
+        "stage": "queued",
         "model": RegisteredModel(id="mdl-01m7x9pxfk4b3pwqvzg", model_id="breast-cancer"),
     }
     return Job(**(defaults | changes))

@@ -36,7 +36,7 @@ def submit(event: Event, context: Any) -> None:
         body = json.dumps(training_request.config(job, to)).encode()
         aws.client("s3").put_object(Bucket=to.jobs_bucket, Key=f"{job.owner}/{job.id}/config/config.json", Body=body)
         if job.client_token is None:
-            job = _store(job, client_token=training_request.client_token(job))
+            job = JOBS.settle(job, client_token=training_request.client_token(job))
         batch_job_id = submitted(training_request.submit_service_job(job, to))
         job = JOBS.settle(job, batch_job_id=batch_job_id)
     if job.stop_requested_at:  # asked for between the read above and the submission

@@ -124,7 +124,7 @@ def control(action: str, job: Job) -> None:
     aws.client("lambda").invoke(FunctionName=variable("JOBS_CONTROL_FUNCTION"), InvocationType="Event", Payload=payload)
 
 
-def end(job: Job, outcome: Outcome, reason: str | None = None, **changes: Any) -> Job:
+def end(job: Job, outcome: Outcome, reason: str | None = None, /, **changes: Any) -> Job:
     """Store a job's end and let go of its data set, in one transaction. A job that has ended stays as it is."""
     changes |= {"status": outcome, "stage": None, "reason": reason, "ended_at": now()}
     released = datasets.release(job.dataset_owner, job.dataset_id, job.id)

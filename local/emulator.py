@@ -19,7 +19,7 @@ import boto3
 from botocore.config import Config
 from ministack import app as ministack
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime, persistence, responses, router
-from ministack.services import dynamodb, iam, lambda_svc, sts
+from ministack.services import dynamodb, iam, lambda_svc, s3, sts
 from ministack.services.cloudformation import provisioners
 
 from local import access, emulator_hooks, resources
@@ -29,6 +29,7 @@ from local.faults import CallFault, Faults
 from local.handlers import Answer, Handler, failing, journalled, marking
 from local.home import ACCOUNT, REGION, Home
 from local.images import Images
+from local.multipart import UploadsOnDisk, keeping_uploads
 from local.outputs import Deployment
 from local.sagemaker.service import SageMaker
 from local.state import JOURNAL_BYTES, Journal, Snapshots
@@ -49,6 +50,7 @@ class Emulator:
         self.faults = faults
         self.app = ministack.app
         self.journal = Journal(home.state, "dynamodb")
+        self.uploads = UploadsOnDisk(home.state / "uploads")
         self.snapshots = Snapshots(home.state, state_sources, encode_state, self.state_saved)
         self.cloud = Cloud(
             home=home.sagemaker,
@@ -78,6 +80,8 @@ class Emulator:
                 kept = journalled(handler, self.journal, request_scope)
             else:
                 kept = marking(handler, functools.partial(changed_by, service), self.snapshots.mark)
+            if service == "s3":
+                kept = keeping_uploads(kept, s3._multipart_uploads, self.uploads)
             handlers[service] = failing(kept, self.faults, functools.partial(action_of, service), planted_failure)
         dynamodb.get_state = self.table_state(dynamodb.get_state)
         provisioners._RESOURCE_HANDLERS.update(resources.handlers(self.batch))
@@ -108,6 +112,8 @@ class Emulator:
         if count:
             logger.info("Replayed %d DynamoDB writes that were made after the last snapshot.", count)
             self.snapshots.mark("dynamodb")
+        for id, upload in self.uploads.load():
+            s3._multipart_uploads[id] = upload
         for function in lambda_svc._functions._data.values():
             lambda_runtime.execution_credentials(function["config"])  # links its functions signed stay good
         emulator_hooks.announce_interrupted_executions()
@@ -220,6 +226,7 @@ def authorised(service: str, handler: Handler) -> Handler:
         action = action_of(service, method, path, headers, body, query)
         operation = action.split(":")[1]
         needed = [(action, arn) for arn in access.resources(service, operation, path, body, REGION, ACCOUNT)[1:]]
+        needed += access.tagged(service, operation, path, body, REGION, ACCOUNT)
         needed += [("iam:PassRole", arn) for arn in access.passed_roles(service, operation, body)]
         for wanted, arn in needed:
             if not role_allows(caller, wanted, arn):

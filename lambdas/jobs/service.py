@@ -101,10 +101,13 @@ def list_jobs(caller: Caller, limit: int, cursor: str | None, **matching: str | 
 
 def stop(job: Job) -> Job:
     """Record that the job shall stop, and have the control task do it; raises Conflict when it has ended."""
+    while job.stop_requested_at is None and not job.ended:
+        try:
+            job = JOBS.update(job, stop_requested_at=now(), stage="stopping")
+        except Stale:  # submitted, or seen to move, at this moment: the wish holds all the same
+            job = JOBS.get(job.owner, job.id)
     if job.ended:
         raise Conflict(f"The job {job.id} is {job.status} already.")
-    if job.stop_requested_at is None:
-        job = JOBS.update(job, stop_requested_at=now(), stage="stopping")
     control("stop", job)
     return job
 

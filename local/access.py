@@ -1,7 +1,8 @@
 """Which resources and roles a SageMaker or Batch request names, for the IAM check. Pure functions.
 
 Sources: the service authorization reference of SageMaker and Batch; `batch:SubmitServiceJob` needs a job queue and
-a service job, `sagemaker:CreateEndpoint` and `UpdateEndpoint` an endpoint and its configuration.
+a service job, `sagemaker:CreateEndpoint` and `UpdateEndpoint` an endpoint and its configuration; whoever makes
+something with tags needs `sagemaker:AddTags` or `batch:TagResource` on it too.
 """
 
 from __future__ import annotations
@@ -55,6 +56,15 @@ def batch_resources(operation: str, path: str, request: dict[str, Any], prefix: 
     if "jobQueue" in request and not operation.startswith("List"):
         return [arn("job-queue", request["jobQueue"])]
     return ["*"]
+
+
+def tagged(service: str, operation: str, path: str, body: bytes, region: str, account: str) -> list[tuple[str, str]]:
+    """The (action, ARN) that a request which makes something with tags needs besides the permission to make it."""
+    request = json_object(body)
+    if operation in ("AddTags", "TagResource") or not (request.get("Tags") or request.get("tags")):
+        return []
+    named = resources(service, operation, path, body, region, account)
+    return [("batch:TagResource", named[-1]) if service == "batch" else ("sagemaker:AddTags", named[0])]
 
 
 def passed_roles(service: str, operation: str, body: bytes) -> list[str]:

@@ -6,11 +6,11 @@ import time
 from functools import cache
 from typing import Any
 
-from lambdas.common.ids import new_id
+from lambdas.common.ids import Prefix, new_id
 from lambdas.common.store import Item, from_item, serializer
 from tests.platform import Platform
 
-PREFIXES = {"datasets": "ds", "models": "mdl", "jobs": "job", "endpoints": "ep"}
+PREFIXES: dict[str, Prefix] = {"datasets": "ds", "models": "mdl", "jobs": "job", "endpoints": "ep"}
 
 
 class Records:
@@ -56,6 +56,10 @@ class Records:
         """Mark a record as under way, with the token of the workflow that waits for it, if one does."""
         self.write("waits", id=id, owner=owner, opened_at=int(time.time()), token=token)
 
+    def close_wait(self, id: str) -> None:
+        """Mark a record as at rest."""
+        self._dynamodb.delete_item(TableName=self.table("waits"), Key=wire({"id": id}))
+
     def waits_for(self, id: str) -> bool:
         """Return whether a record is marked as under way."""
         key = wire({"id": id})
@@ -67,10 +71,11 @@ def wire(values: dict[str, Any]) -> Item:
     return {name: serializer().serialize(value) for name, value in values.items() if value is not None}
 
 
-def copy_model_without_archive(records: Records, owner: str, version_id: str, model_id: str) -> str:
-    """Register a copy of a model version as `model_id` v1 whose archive is not in S3; return the copy's id."""
+def copy_unservable_model(records: Records, owner: str, version_id: str, model_id: str) -> str:
+    """Register a copy of a model version as `model_id` v1 whose archive is none; return the copy's id."""
     version = from_item(records.read("models", owner, version_id) or {})
-    files = [file | {"file_path": f"{owner}/{model_id}/gone/{file['filename']}"} for file in version["files"]]
+    paths = {file["filename"]: file["file_path"] for file in version["files"]}
+    files = [file | {"file_path": paths["metrics.json"]} for file in version["files"]]
     changes = {"model_id": model_id, "version": "v1", "files": files, "holds": None}
     copied = records.copy("models", owner, version_id, **changes)
     records.write("models", owner=owner, id=f"latest#{model_id}", target=copied, number=1)

@@ -16,7 +16,7 @@ from local.api_client import ApiClient
 from local.demo import to_csv
 from local.home import REPOSITORY
 from tests.journeys.conftest import PARAMETERS, PASSWORD, upload
-from tests.journeys.records import Records, copy_model_without_archive
+from tests.journeys.records import Records, copy_unservable_model
 from tests.platform import Platform
 
 OPENAPI = json.loads((REPOSITORY / "openapi.json").read_text())
@@ -84,7 +84,7 @@ class Estate:
         self.dataset = upload(owner, rows[:50])
         self.unfinished = self.new_dataset(upload=False)
         self.unservable = f"gone-{secrets.token_hex(4)}"
-        copy_model_without_archive(self.records, self.user_id, job["model"]["id"], self.unservable)
+        copy_unservable_model(self.records, self.user_id, job["model"]["id"], self.unservable)
 
     def path(self, operation: str) -> str:
         """Return the path of an operation, which names something of the owner's."""

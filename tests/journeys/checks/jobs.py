@@ -1,0 +1,208 @@
+"""What jobs go through. The tasks are invoked as their workflow and their events would."""
+
+import base64
+import gzip
+import itertools
+import json
+import secrets
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from lambdas.common.ids import new_id
+from lambdas.common.store import now
+from tests.journeys.checks.world import NO_TOKEN, CheckFailed, World, expect, until
+from tests.journeys.conftest import PARAMETERS
+
+UNSUBMITTED: dict[str, Any] = {
+    "status": "pending",
+    "stage": "queued",
+    "batch_job_id": None,
+    "client_token": None,
+    "attempts": None,
+    "artefact": None,
+    "log_stream": None,
+    "ended_at": None,
+}
+STOPPED: dict[str, Any] = UNSUBMITTED | {"stop_requested_at": now()}
+PART = 8 * 1024 * 1024  # larger objects are copied in parts
+SEQUENCE = itertools.count(1000)
+
+
+def running(world: World, token: str | None = None) -> str:
+    """Return a job whose container has ended well, and whose record does not know yet."""
+    model = {"id": new_id("mdl"), "model_id": f"check-{secrets.token_hex(4)}"}
+    changes: dict[str, Any] = {"status": "running", "stage": "training", "ended_at": None, "model": model}
+    return world.copy("jobs", world.job["id"], token=token, **changes)
+
+
+@contextmanager
+def queued(world: World, token: str = NO_TOKEN) -> Iterator[tuple[str, str]]:
+    """A submitted job without a machine, and its Batch job; neither is left behind."""
+    id = world.copy("jobs", world.job["id"], **UNSUBMITTED)
+    try:
+        world.invoke("jobs_submit", world.event(id) | {"token": token})
+        yield id, world.record("jobs", id)["batch_job_id"]
+    finally:
+        forget(world, id)
+
+
+def forget(world: World, id: str) -> None:
+    """Remove a job: at Batch, its record, its wait, its execution."""
+    for queue in world.batch.describe_job_queues()["jobQueues"]:
+        filters = [{"name": "JOB_NAME", "values": [id]}]
+        found = world.batch.list_service_jobs(jobQueue=queue["jobQueueArn"], filters=filters)["jobSummaryList"]
+        for job in found:
+            world.batch.terminate_service_job(jobId=job["jobId"], reason="The check is over")
+    world.abort("Train", id)
+    world.records.delete("jobs", world.user_id, id)
+    world.records.close_wait(id)
+
+
+def is_terminated(world: World, batch_job: str) -> bool:
+    found = world.batch.describe_service_job(jobId=batch_job)
+    return found["status"] == "FAILED" or found.get("isTerminated", False)
+
+
+def leftovers(world: World) -> str:
+    """Leave what a deletion that did not finish leaves of a job: a wait, a file, a metric point; return its id."""
+    id = world.id_of_deleted("jobs")
+    world.s3.put_object(Bucket=world.jobs_bucket, Key=f"{world.user_id}/{id}/config/config.json", Body=b"{}")
+    point = {"sequence": 1, "time": now(), "percent": 1}
+    world.records.write("jobs", owner=world.user_id, id=f"metric#{id}#00000001", revision=1, **point)
+    return id
+
+
+def expect_swept(world: World, id: str) -> None:
+    expect(world.keys(world.jobs_bucket, f"{world.user_id}/{id}/") == [], "the files are gone")
+    expect(world.record("jobs", f"metric#{id}#00000001") == {}, "the metrics are gone")
+    expect(not world.records.waits_for(id), "the deletion is over")
+
+
+def job_requests(world: World) -> None:
+    """A job on another's shared data set is started, read and stopped; an ended one shows its log and is deleted."""
+    request = {"name": "Check", "dataset_id": world.shared["id"], "parameters": PARAMETERS}
+    id = world.owner.call("POST", "/jobs", request)["id"]
+    try:
+        expect(world.execution("Train", id) is not None, "its workflow has started")
+        expect(id in [found["id"] for found in world.owner.call("GET", "/jobs")["items"]], "it is listed")
+        expect(world.admin.call("GET", f"/jobs/{id}")["id"] == id, "an admin reads it")
+        world.owner.call("POST", f"/jobs/{id}/stop")
+    finally:
+        forget(world, id)
+    ended = world.copy("jobs", world.job["id"], under_way=False, log_stream=None)
+    expect(world.owner.call("GET", f"/jobs/{ended}/logs")["items"] != [], "its log is read")
+    world.owner.call("DELETE", f"/jobs/{ended}")
+
+
+def job_submission(world: World) -> None:
+    """A job goes to Batch with its configuration; a stopped one does not, and lets its workflow go on."""
+    with queued(world) as (id, batch_job):
+        expect(world.batch.describe_service_job(jobId=batch_job)["jobName"] == id, "Batch has the job")
+        expect(world.keys(world.jobs_bucket, f"{world.user_id}/{id}/config/") != [], "its configuration is stored")
+    stopped = world.copy("jobs", world.job["id"], **STOPPED)
+    world.invoke("jobs_submit", world.event(stopped) | {"token": NO_TOKEN})
+    forget(world, stopped)
+
+
+def stop_during_submission(world: World) -> None:
+    """A job that is stopped while it is submitted is terminated at Batch."""
+    id = world.copy("jobs", world.job["id"], **UNSUBMITTED)
+    # The function tries again, a moment later each time.
+    throttled = {"service": "batch", "operation": "ListServiceJobs", "error": "ThrottlingException", "calls": [1, 2]}
+    with world.failing(**throttled), ThreadPoolExecutor() as pool:
+        submission = pool.submit(world.invoke, "jobs_submit", world.event(id) | {"token": NO_TOKEN})
+        until(lambda: world.keys(world.jobs_bucket, f"{world.user_id}/{id}/config/"), "the job is being submitted")
+        revision = world.record("jobs", id)["revision"] + 1
+        world.records.change("jobs", world.user_id, id, stop_requested_at=now(), revision=revision)
+    try:
+        submission.result()
+        expect(is_terminated(world, world.record("jobs", id)["batch_job_id"]), "Batch has terminated the job")
+    finally:
+        forget(world, id)
+
+
+def job_registration(world: World) -> None:
+    """A job whose container ended well becomes a version in the registry."""
+    id = running(world)
+    world.invoke("jobs_register", world.event(id))
+    job = world.record("jobs", id)
+    expect(job["status"] == "completed", "the job is completed")
+    expect(world.record("models", job["model"]["id"])["status"] == "ready", "its model is ready")
+    expect(not world.records.waits_for(id), "nobody waits for it any more")
+
+
+def copy_given_up(world: World) -> None:
+    """A large model whose copy fails half way leaves no parts behind."""
+    artefact = {"Bucket": world.jobs_bucket, "Key": world.record("jobs", world.job["id"])["artefact"].split("/", 3)[3]}
+    kept = world.s3.get_object(**artefact)["Body"].read()
+    world.s3.put_object(**artefact, Body=bytes(2 * PART))
+    id = running(world)
+    try:  # the first call begins the copy, the next ones are its parts
+        with world.failing(service="s3", operation="PutObject", error="AccessDenied", status=403, calls=[2, 3, 4]):
+            world.invoke("jobs_register", world.event(id))
+    except CheckFailed as error:
+        expect("Planted fault" in str(error), f"the copy fails because of the fault, not because: {error}")
+    finally:
+        world.s3.put_object(**artefact, Body=kept)
+        forget(world, id)
+    models = world.platform.outputs["ModelsBucket"]
+    left = world.s3.list_multipart_uploads(Bucket=models).get("Uploads", [])
+    for upload in left:
+        world.s3.abort_multipart_upload(Bucket=models, Key=upload["Key"], UploadId=upload["UploadId"])
+    expect(left == [], "no upload is left")
+
+
+def broken_workflow(world: World) -> None:
+    """A job whose workflow breaks is terminated at Batch and says why it failed."""
+    with queued(world) as (id, batch_job):
+        world.invoke("jobs_register", world.event(id) | {"error": {"Cause": "The workflow broke."}})
+        expect(is_terminated(world, batch_job), "Batch has terminated the job")
+        expect(world.record("jobs", id)["reason"] == "The workflow broke.", "the job says why")
+
+
+def job_control(world: World) -> None:
+    """The control task stops a job, and removes what a deleted one left."""
+    with queued(world) as (id, batch_job):
+        world.invoke("jobs_control", world.event(id) | {"action": "stop"})
+        expect(is_terminated(world, batch_job), "Batch has terminated the job")
+    deleted = leftovers(world)
+    world.invoke("jobs_control", world.event(deleted) | {"action": "delete"})
+    expect_swept(world, deleted)
+
+
+def job_watching(world: World) -> None:
+    """The schedule sweeps a deleted job, ends one that ended unseen, starts one; an event finds its own."""
+    deleted, ended = leftovers(world), running(world, NO_TOKEN)
+    unstarted = world.copy("jobs", world.job["id"], **STOPPED)
+    try:
+        with queued(world) as (waiting, _):
+            world.invoke("jobs_watch", {"detail-type": "Scheduled Event"})
+            world.invoke(
+                "jobs_watch", {"detail-type": "Batch Service Job State Change", "detail": {"jobName": waiting}}
+            )
+        expect_swept(world, deleted)
+        expect(world.execution("Train", unstarted) is not None, "its workflow has started")
+        until(lambda: world.record("jobs", ended)["status"] == "completed", "the job is completed", seconds=5)
+    finally:
+        for id in (deleted, unstarted, ended):
+            forget(world, id)
+
+
+def progress_history(world: World) -> None:
+    """The log subscription keeps a progress line and brings the running job up to date."""
+    id = world.job["id"]
+    kept = world.records.read("jobs", world.user_id, id)
+    assert kept
+    sequence = next(SEQUENCE)
+    world.records.change("jobs", world.user_id, id, status="running", progress={"sequence": 0}, log_stream=None)
+    line = {"slipway": "local", "job_id": id, "sequence": sequence, "time": now(), "percent": 50}
+    stream = f"{world.record('jobs', id)['attempts'][-1]['training_job_name']}/algo-1-1"
+    delivery = {"messageType": "DATA_MESSAGE", "logStream": stream, "logEvents": [{"message": json.dumps(line)}]}
+    data = base64.b64encode(gzip.compress(json.dumps(delivery).encode())).decode()
+    try:
+        expect(world.invoke("jobs_progress", {"awslogs": {"data": data}}) == {"kept": 1}, "the line is kept")
+        expect(world.record("jobs", id)["progress"]["sequence"] == sequence, "the job is up to date")
+    finally:
+        world.records.restore("jobs", kept)

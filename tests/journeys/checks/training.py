@@ -1,0 +1,83 @@
+"""What SageMaker does for containers, under the execution role: SageMaker is asked directly, as root."""
+
+import json
+import secrets
+
+from tests.journeys.checks.endpoints import forget, status
+from tests.journeys.checks.world import NO_TOKEN, World, expect, until
+from tests.journeys.conftest import PARAMETERS
+
+COPIED = {"AlgorithmSpecification", "RoleArn", "HyperParameters", "ResourceConfig", "StoppingCondition"}
+TRAINING_LOGS, ENDPOINT_LOGS = "/aws/sagemaker/TrainingJobs", "/aws/sagemaker/Endpoints"
+# Enough epochs for a container to drop an old checkpoint.
+METRIC = {"Name": "percent", "Regex": '"percent": ?([0-9.]+)'}
+CONFIG = {**PARAMETERS, "algorithm": "lightgbm", "epochs": 40, "checkpoint_every": 10}
+
+
+def training(world: World) -> None:
+    """A container reads its data, prints, writes and drops checkpoints, and leaves a model."""
+    name = f"AWSBatch-check-{secrets.token_hex(4)}"
+    home = f"{world.user_id}/{name}"
+    config = {"job_id": name, "stage": "local", "training_type": "tabular", "parameters": CONFIG}
+    world.s3.put_object(Bucket=world.jobs_bucket, Key=f"{home}/config/config.json", Body=json.dumps(config).encode())
+    like = world.record("jobs", world.job["id"])["attempts"][-1]["training_job_name"]
+    described = world.sagemaker.describe_training_job(TrainingJobName=like)
+    uri = f"s3://{world.jobs_bucket}/{home}"
+    channels = described["InputDataConfig"]
+    for channel in channels:
+        if channel["ChannelName"] == "config":
+            channel["DataSource"]["S3DataSource"]["S3Uri"] = f"{uri}/config/"
+    request = {member: described[member] for member in COPIED} | {
+        "TrainingJobName": name,
+        "InputDataConfig": channels,
+        "OutputDataConfig": {"S3OutputPath": f"{uri}/output"},
+        "CheckpointConfig": {"S3Uri": f"{uri}/checkpoints"},
+    }
+    request["AlgorithmSpecification"] |= {"MetricDefinitions": [METRIC]}
+    world.platform.faults()  # it gets a machine
+    try:
+        world.sagemaker.create_training_job(**request)
+
+        def ended() -> str | None:
+            found = world.sagemaker.describe_training_job(TrainingJobName=name)
+            return found["TrainingJobStatus"] if found["TrainingJobStatus"] != "InProgress" else None
+
+        expect(until(ended, "the training job has ended", seconds=60) == "Completed", "the training job is completed")
+    finally:
+        world.stand_still()
+    expect(len(world.keys(world.jobs_bucket, f"{home}/output/")) == 2, "model and report are stored")
+    kept = world.keys(world.jobs_bucket, f"{home}/checkpoints/")
+    expect({key.split("/")[3] for key in kept} == {"epoch-000030", "epoch-000040"}, "two checkpoints are kept")
+    expect_logs(world, TRAINING_LOGS, f"{name}/")
+    wanted = [{"Name": "TrainingJobName", "Value": name}]
+    figures = world.platform.client("cloudwatch").list_metrics(Namespace=TRAINING_LOGS, Dimensions=wanted)["Metrics"]
+    expect([found["MetricName"] for found in figures] == [METRIC["Name"]], "its figures are in CloudWatch")
+
+
+def serving(world: World) -> None:
+    """A container reads its model, and prints."""
+    artefact = world.record("endpoints", world.endpoint["id"])["artefact"]
+    id = world.copy("endpoints", world.endpoint["id"], token=NO_TOKEN, status="creating", artefact=artefact)
+    name = f"slipway-local-{id}"
+    world.records.change("endpoints", world.user_id, id, endpoint_name=name)
+    try:
+        for step in ("create_model", "create_endpoint"):
+            world.invoke("endpoints_deploy", world.event(id) | {"step": step, "token": NO_TOKEN})
+        until(lambda: status(world, name) != "Creating", "SageMaker has settled", seconds=60)
+        expect(status(world, name) == "InService", "the endpoint is in service")
+        expect_logs(world, f"{ENDPOINT_LOGS}/{name}", "")
+    finally:
+        forget(world, id)
+
+
+def expect_logs(world: World, group: str, prefix: str) -> None:
+    """Raise CheckFailed unless a stream of that group, whose name starts so, holds a line."""
+    logs = world.platform.client("logs")
+    groups = logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+    expect(group in [found["logGroupName"] for found in groups], f"the group {group} is there")
+
+    def lines() -> list[dict[str, str]]:
+        named = {"logStreamNamePrefix": prefix} if prefix else {}
+        return logs.filter_log_events(logGroupName=group, **named)["events"]
+
+    until(lines, f"{group} has lines", seconds=3)

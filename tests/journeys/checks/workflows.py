@@ -1,0 +1,56 @@
+"""The workflows by themselves: each on a record that gives it little to do."""
+
+from lambdas.common.ids import new_id
+from tests.journeys.checks.jobs import STOPPED, forget
+from tests.journeys.checks.world import World, expect, until
+
+FAILED = {"TaskFailed", "LambdaFunctionFailed", "ExecutionFailed"}
+
+
+def follow(world: World, workflow: str, name: str, entered: str | None = None) -> None:
+    """Wait until an execution succeeds, or enters a state; raises CheckFailed at the first task that fails."""
+    arn = world.execution_arn(workflow, name)
+
+    def over() -> bool:
+        events = world.stepfunctions.get_execution_history(executionArn=arn)["events"]
+        failed = [event for event in events if event["type"] in FAILED]
+        expect(not failed, f"{workflow}: {failed[:1]}")
+        states = {event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event}
+        return entered in states or any(event["type"] == "ExecutionSucceeded" for event in events)
+
+    until(over, f"{workflow} is over")
+
+
+def process_workflow(world: World) -> None:
+    """Processing goes through, although the data set was deleted meanwhile."""
+    id = new_id("ds")
+    world.start("Process", id, world.event(id))
+    follow(world, "Process", id)
+
+
+def train_workflow(world: World) -> None:
+    """A job that is stopped before it is submitted is cancelled."""
+    id = world.copy("jobs", world.job["id"], **STOPPED)
+    try:
+        world.start("Train", id, world.event(id))
+        follow(world, "Train", id)
+        expect(world.record("jobs", id)["status"] == "cancelled", "the job is cancelled")
+    finally:
+        forget(world, id)
+
+
+def deploy_workflow(world: World) -> None:
+    """Deployment goes on to its second step, although the endpoint was deleted meanwhile."""
+    id = new_id("ep")
+    world.start("Deploy", id, world.event(id))
+    try:
+        follow(world, "Deploy", id, entered="CreateEndpoint")
+    finally:
+        world.abort("Deploy", id)
+
+
+def teardown_workflow(world: World) -> None:
+    """Teardown goes through, although the endpoint is gone."""
+    id = new_id("ep")
+    world.start("Teardown", f"{id}-delete", world.event(id))
+    follow(world, "Teardown", f"{id}-delete")

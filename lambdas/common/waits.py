@@ -4,6 +4,7 @@ the workflow that waits for it. Opened with the record, closed with its last cha
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 from lambdas.common import aws
@@ -62,6 +63,22 @@ def under_way(prefix: str) -> list[tuple[str, str]]:
         )
     )
     return [(item["owner"]["S"], item["id"]["S"]) for page in pages for item in page["Items"] if "owner" in item]
+
+
+def reconcile_all(prefix: str, reconcile: Callable[[str, str], None]) -> None:
+    """Call `reconcile(owner, id)` for everything under way whose id starts with `prefix`.
+
+    One that cannot be reconciled does not keep the others from it; its error is raised in the end, for the alarm.
+    """
+    failures = []
+    for owner, id in under_way(prefix):
+        try:
+            reconcile(owner, id)
+        except Exception as error:
+            logger.exception("not reconciled", extra={"id": id})
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def succeed(id: str, output: dict[str, Any]) -> bool:

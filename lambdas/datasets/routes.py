@@ -50,7 +50,7 @@ def create_dataset(caller: Writer, new: DatasetCreate) -> DatasetCreated:
 @router.get("")
 def list_datasets(
     caller: Caller,
-    owner: Annotated[str | None, Query(max_length=39, description="Another user's shared datasets.")] = None,
+    user_id: Annotated[str | None, Query(max_length=39, description="Another user's shared datasets.")] = None,
     type: Type | None = None,
     status: Status | None = None,
     tag: Annotated[str | None, Query(max_length=40)] = None,
@@ -58,7 +58,7 @@ def list_datasets(
     cursor: Cursor = None,
 ) -> Page[DatasetPublic]:
     """List datasets, newest first. A filtered page may hold fewer than `limit`: go on until `next_cursor` is null."""
-    page = service.list_datasets(caller, owner, type, status, tag, limit, cursor)
+    page = service.list_datasets(caller, user_id, type, status, tag, limit, cursor)
     return Page(items=[service.public(dataset) for dataset in page.items], next_cursor=page.next_cursor)
 
 

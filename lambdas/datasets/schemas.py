@@ -102,7 +102,7 @@ class DatasetPublic(BaseModel):
     """A dataset as answered. `rows`, `columns` and `sha256` are known once it is `ready`."""
 
     id: str
-    owner: str
+    user_id: str
     name: str
     description: str | None
     type: Type

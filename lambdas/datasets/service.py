@@ -1,9 +1,8 @@
 """The rules of datasets: who sees which, how one comes to be, how one ends."""
 
-import json
 from typing import Any
 
-from lambdas.common import aws, uploads, waits
+from lambdas.common import uploads, waits, workflows
 from lambdas.common.environment import variable
 from lambdas.common.errors import BadRequest, Conflict, NotFound, Stale, TooLarge
 from lambdas.common.identity import Caller
@@ -129,7 +128,7 @@ def complete(dataset: Dataset) -> Dataset:
         except Stale:  # a second call, or a change of its name: what is stored now says which
             dataset = complete(DATASETS.get(dataset.owner, dataset.id))
     if dataset.status == "processing":
-        start_processing(dataset.owner, dataset.id)
+        workflows.start("PROCESS_WORKFLOW_ARN", dataset.owner, dataset.id)
     return dataset
 
 
@@ -141,17 +140,6 @@ def make_object(dataset: Dataset) -> None:
     except Conflict:
         if uploads.size_of(bucket, dataset.key) != dataset.size:
             raise
-
-
-def start_processing(owner: str, id: str) -> None:
-    """Start the workflow `process`; its name is the dataset's id, so a second start is refused and no error."""
-    stepfunctions = aws.client("stepfunctions")
-    try:
-        stepfunctions.start_execution(
-            stateMachineArn=variable("PROCESS_WORKFLOW_ARN"), name=id, input=json.dumps({"owner": owner, "id": id})
-        )
-    except stepfunctions.exceptions.ExecutionAlreadyExists:
-        return
 
 
 def list_datasets(
@@ -279,6 +267,7 @@ def public(dataset: Dataset) -> DatasetPublic:
     table = dataset.profile
     return DatasetPublic(
         **fields,
+        user_id=dataset.owner,
         rows=table.rows if table else None,
         columns=len(table.columns) if table else None,
         used_by=sorted(dataset.holds),

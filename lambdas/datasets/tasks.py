@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from lambdas.common import aws, uploads, waits
+from lambdas.common import uploads, waits, workflows
 from lambdas.common.environment import variable
 from lambdas.common.errors import NotFound
 from lambdas.common.observability import logger
@@ -83,18 +83,7 @@ def recover(event: dict[str, Any], context: Any) -> None:
     Takes an EventBridge event: "Step Functions Execution Status Change" of `process` names one dataset, the schedule
     means all. Nothing depends on the first arriving.
     """
-    under_way = waits.under_way("ds-")
-    if event.get("source") == "aws.states":
-        under_way = [wait for wait in under_way if wait[1] == event["detail"]["name"]]
-    failures = []
-    for owner, id in under_way:
-        try:
-            reconcile(owner, id)
-        except Exception as error:  # one must not keep the others waiting; the invocation still fails, and alarms
-            logger.exception("not reconciled", extra={"id": id})
-            failures.append(error)
-    if failures:
-        raise failures[0]
+    waits.reconcile_all(event["detail"]["name"] if event.get("source") == "aws.states" else "ds-", reconcile)
 
 
 def reconcile(owner: str, id: str) -> None:
@@ -113,22 +102,12 @@ def reconcile(owner: str, id: str) -> None:
 
 def reconcile_processing(owner: str, id: str) -> None:
     """Start processing that never began; fail a dataset whose execution ended without saying how."""
-    execution = execution_of(id)
-    if execution is None:
-        service.start_processing(owner, id)
+    execution = workflows.execution("PROCESS_WORKFLOW_ARN", id)
+    if execution["status"] == "ABSENT":
+        workflows.start("PROCESS_WORKFLOW_ARN", owner, id)
     elif execution["status"] != "RUNNING":
         reason = TOO_SLOW if execution.get("error") == "States.Timeout" else INTERRUPTED
         service.settle(owner, id, since="processing", status="failed", reason=reason)
-
-
-def execution_of(id: str) -> dict[str, Any] | None:
-    """Return the execution named after a dataset, or None when there is none."""
-    stepfunctions = aws.client("stepfunctions")
-    arn = f"{variable('PROCESS_WORKFLOW_ARN').replace(':stateMachine:', ':execution:')}:{id}"
-    try:
-        return stepfunctions.describe_execution(executionArn=arn)
-    except stepfunctions.exceptions.ExecutionDoesNotExist:
-        return None
 
 
 def age(dataset: Dataset) -> timedelta:

@@ -4,12 +4,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from lambdas.common import aws, waits
+from lambdas.common import aws, waits, workflows
 from lambdas.common.environment import variable
 from lambdas.common.errors import BadRequest, Conflict, ContainerFailed, NotFound, TooLarge, Unavailable
 from lambdas.common.identity import Caller
 from lambdas.common.ids import new_id
-from lambdas.common.observability import logger
 from lambdas.common.pages import Page
 from lambdas.common.store import EntityStore
 from lambdas.endpoints.schemas import Endpoint, EndpointCreate
@@ -51,7 +50,7 @@ def create(caller: Caller, request: EndpointCreate) -> Endpoint:
         artefact=artefact,
     )
     ENDPOINTS.create(endpoint, waits.opening(id, endpoint.owner), models.hold(version, id))
-    start_workflow("DEPLOY_WORKFLOW_ARN", endpoint, id)
+    workflows.start("DEPLOY_WORKFLOW_ARN", endpoint.owner, id)
     return endpoint
 
 
@@ -65,20 +64,6 @@ def servable(version: ModelVersion) -> str:
     if version.image is None or archive is None:
         raise Conflict(f"{version.model_id} {version.version} was not trained here; this platform cannot serve it yet.")
     return f"s3://{variable('MODELS_BUCKET')}/{archive.file_path}"
-
-
-def start_workflow(workflow: str, endpoint: Endpoint, name: str) -> None:
-    """Start a workflow of an endpoint. A failure here loses nothing: reconcile starts what has not started."""
-    stepfunctions = aws.client("stepfunctions")
-    payload = json.dumps({"owner": endpoint.owner, "id": endpoint.id})
-    try:
-        stepfunctions.start_execution(stateMachineArn=variable(workflow), name=name, input=payload)
-    except stepfunctions.exceptions.ExecutionAlreadyExists:
-        logger.info("workflow started already", extra={"id": endpoint.id})
-    except Exception as error:
-        if not aws.error_code(error):
-            raise
-        logger.exception("workflow not started; reconcile will", extra={"id": endpoint.id})
 
 
 def owned(caller: Caller, id: str) -> Endpoint:
@@ -98,7 +83,7 @@ def delete(endpoint: Endpoint) -> Endpoint:
     if endpoint.status not in AT_REST:
         raise Conflict(f"The endpoint {endpoint.id} is {endpoint.status}; delete it once that is over.")
     endpoint = ENDPOINTS.update(endpoint, waits.opening(endpoint.id, endpoint.owner), status="deleting")
-    start_workflow("TEARDOWN_WORKFLOW_ARN", endpoint, f"{endpoint.id}-delete")
+    workflows.start("TEARDOWN_WORKFLOW_ARN", endpoint.owner, endpoint.id, name=f"{endpoint.id}-delete")
     return endpoint
 
 

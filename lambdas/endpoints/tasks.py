@@ -8,12 +8,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from lambdas.common import aws, waits
+from lambdas.common import aws, waits, workflows
 from lambdas.common.environment import mapping, optional, variable
 from lambdas.common.errors import NotFound, Stale
 from lambdas.common.observability import logger
 from lambdas.common.store import Write
-from lambdas.endpoints import endpoint_request, service
+from lambdas.endpoints import endpoint_request
 from lambdas.endpoints.schemas import Endpoint
 from lambdas.endpoints.service import ENDPOINTS
 from lambdas.models import service as models
@@ -166,20 +166,7 @@ def watch(event: Event, context: Any) -> None:
     elif kind == "Step Functions Execution Status Change":
         reconcile_id(detail["name"].removesuffix("-delete"))
     else:
-        reconcile_all()
-
-
-def reconcile_all() -> None:
-    """Reconcile every endpoint under way; one that cannot be must not keep the others from it."""
-    failures = []
-    for owner, id in waits.under_way("ep-"):
-        try:
-            reconcile(owner, id)
-        except Exception as error:
-            logger.exception("not reconciled", extra={"id": id})
-            failures.append(error)
-    if failures:
-        raise failures[0]
+        waits.reconcile_all("ep-", reconcile)
 
 
 def reconcile_id(id: str) -> None:
@@ -220,11 +207,11 @@ def reconcile_creating(endpoint: Endpoint, status: str | None, reason: str) -> N
         waits.succeed(endpoint.id, {"status": status})
     elif status == "Failed":
         waits.fail(endpoint.id, "EndpointFailed", reason)
-    execution = execution_status("DEPLOY_WORKFLOW_ARN", endpoint.id)
+    execution = workflows.execution("DEPLOY_WORKFLOW_ARN", endpoint.id)["status"]
     if execution == "RUNNING":
         waits.heartbeat(endpoint.id)
-    elif execution is None:
-        service.start_workflow("DEPLOY_WORKFLOW_ARN", endpoint, endpoint.id)
+    elif execution == "ABSENT":
+        workflows.start("DEPLOY_WORKFLOW_ARN", endpoint.owner, endpoint.id)
     elif status == "InService":
         in_service(endpoint, {})
     elif status == "Failed":
@@ -236,18 +223,8 @@ def reconcile_creating(endpoint: Endpoint, status: str | None, reason: str) -> N
 def reconcile_deleting(endpoint: Endpoint) -> None:
     """Start a teardown that never started; finish one whose workflow has ended (its name cannot be used twice)."""
     name = f"{endpoint.id}-delete"
-    status = execution_status("TEARDOWN_WORKFLOW_ARN", name)
-    if status is None:
-        service.start_workflow("TEARDOWN_WORKFLOW_ARN", endpoint, name)
+    status = workflows.execution("TEARDOWN_WORKFLOW_ARN", name)["status"]
+    if status == "ABSENT":
+        workflows.start("TEARDOWN_WORKFLOW_ARN", endpoint.owner, endpoint.id, name)
     elif status != "RUNNING" and delete_endpoint(endpoint, {})["gone"]:
         delete_rest(endpoint, {})
-
-
-def execution_status(workflow: str, name: str) -> str | None:
-    """Return the status of an execution, or None when there is none of that name."""
-    stepfunctions = aws.client("stepfunctions")
-    arn = variable(workflow).replace(":stateMachine:", ":execution:") + f":{name}"
-    try:
-        return stepfunctions.describe_execution(executionArn=arn)["status"]
-    except stepfunctions.exceptions.ExecutionDoesNotExist:
-        return None

@@ -4,12 +4,11 @@ import json
 import re
 from typing import Any
 
-from lambdas.common import aws, waits
+from lambdas.common import aws, waits, workflows
 from lambdas.common.environment import mapping, variable
 from lambdas.common.errors import BadRequest, Conflict, Stale
 from lambdas.common.identity import Caller
 from lambdas.common.ids import new_id
-from lambdas.common.observability import logger
 from lambdas.common.pages import Page
 from lambdas.common.store import EntityStore, now
 from lambdas.datasets import service as datasets
@@ -51,7 +50,7 @@ def create(caller: Caller, request: JobCreate) -> Job:
         model=RegisteredModel(id=models.new_version_id(), model_id=request.model_id or model_id_from(request.name)),
     )
     JOBS.create(job, waits.opening(id, job.owner), datasets.hold(dataset, id))
-    start_workflow(job)
+    workflows.start("TRAIN_WORKFLOW_ARN", job.owner, job.id)
     return job
 
 
@@ -70,23 +69,6 @@ def model_id_from(name: str) -> str:
     """Return a registry name made from a display name: lower case, hyphens for everything else."""
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     return slug[:63].strip("-") or "model"
-
-
-def start_workflow(job: Job) -> None:
-    """Start the job's workflow. The execution bears the job's id, so a second start changes nothing.
-
-    A failure here loses nothing: the job is stored, and reconcile starts what has not started.
-    """
-    stepfunctions = aws.client("stepfunctions")
-    payload = json.dumps({"owner": job.owner, "id": job.id})
-    try:
-        stepfunctions.start_execution(stateMachineArn=variable("TRAIN_WORKFLOW_ARN"), name=job.id, input=payload)
-    except stepfunctions.exceptions.ExecutionAlreadyExists:
-        logger.info("workflow started already", extra={"id": job.id})
-    except Exception as error:
-        if not aws.error_code(error):
-            raise
-        logger.exception("workflow not started; reconcile will", extra={"id": job.id})
 
 
 def owned(caller: Caller, id: str) -> Job:

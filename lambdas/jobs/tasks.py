@@ -8,7 +8,7 @@ import json
 import re
 from typing import Any
 
-from lambdas.common import aws, waits
+from lambdas.common import aws, waits, workflows
 from lambdas.common.environment import mapping, optional, variable
 from lambdas.common.errors import NotFound, Stale
 from lambdas.common.observability import logger
@@ -19,6 +19,7 @@ from lambdas.jobs.schemas import Job
 from lambdas.jobs.service import JOBS
 
 Event = dict[str, Any]
+TRAIN = "TRAIN_WORKFLOW_ARN"
 
 
 # ---------------------------------------------------------------------------------------------------- submit
@@ -128,20 +129,7 @@ def watch(event: Event, context: Any) -> None:
     elif kind == "Step Functions Execution Status Change":
         reconcile_id(event["detail"]["name"])
     else:
-        reconcile_all()
-
-
-def reconcile_all() -> None:
-    """Reconcile every job under way; one that cannot be must not keep the others from it."""
-    failures = []
-    for owner, id in waits.under_way("job-"):
-        try:
-            reconcile(owner, id)
-        except Exception as error:
-            logger.exception("not reconciled", extra={"id": id})
-            failures.append(error)
-    if failures:
-        raise failures[0]
+        waits.reconcile_all("job-", reconcile)
 
 
 def reconcile_id(id: str) -> None:
@@ -174,27 +162,19 @@ def reconcile(owner: str, id: str) -> None:
     if observation.outcome is None:
         if not waits.heartbeat(id):
             logger.warning("job without a workflow", extra={"id": id})
-    elif not waits.succeed(id, {"outcome": observation.outcome}) and execution_of(job)["status"] != "RUNNING":
+    elif waits.succeed(id, {"outcome": observation.outcome}):
+        return  # its workflow does the rest
+    elif workflows.execution(TRAIN, id)["status"] != "RUNNING":
         finish_without_workflow(job)
 
 
 def reconcile_unsubmitted(job: Job) -> None:
     """Start a job whose workflow never started; end one whose workflow ended before it was submitted."""
-    execution = execution_of(job)
+    execution = workflows.execution(TRAIN, job.id)
     if execution["status"] == "ABSENT":
-        service.start_workflow(job)
+        workflows.start(TRAIN, job.owner, job.id)
     elif execution["status"] != "RUNNING":
         finish_without_workflow(job, execution.get("cause") or "Its workflow ended before it was submitted.")
-
-
-def execution_of(job: Job) -> dict[str, Any]:
-    """Return DescribeExecution of the job's workflow; its status is ABSENT when it never started."""
-    arn = variable("TRAIN_WORKFLOW_ARN").replace(":stateMachine:", ":execution:") + f":{job.id}"
-    stepfunctions = aws.client("stepfunctions")
-    try:
-        return stepfunctions.describe_execution(executionArn=arn)
-    except stepfunctions.exceptions.ExecutionDoesNotExist:
-        return {"status": "ABSENT"}
 
 
 def finish_without_workflow(job: Job, cause: str | None = None) -> None:

@@ -6,6 +6,7 @@ times end at the first progress line, which the container prints before it impor
 """
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -18,9 +19,9 @@ from typing import Any
 from local.api_client import ApiClient
 from local.cloud import Image
 from local.demo import breast_cancer, to_csv
+from local.home import Home
 from local.images import Images
 from local.outputs import Deployment
-from tests.platform import Platform
 
 ROUNDS = 7
 GOAL_SECONDS = 1.0
@@ -31,21 +32,20 @@ ENDED = ("completed", "failed", "cancelled")
 
 def main() -> int:
     """Print the figures as JSON; return 1 when the goal is missed."""
-    folder = Path(tempfile.mkdtemp(prefix="slipway-bench-"))
-    platform = Platform(folder)
-    platform.up()
+    home = Home(Path(tempfile.mkdtemp(prefix="slipway-bench-")))
+    platform("up", home)
     try:
-        api = ApiClient(platform.api_url)
+        api = ApiClient(home.read("outputs.json")["ApiUrl"])  # pyright: ignore[reportOptionalSubscript]
         api.register("bench", "bench@example.com", PASSWORD)
         api.login("bench", PASSWORD)
         content = to_csv(breast_cancer())
         dataset = api.upload(content, "rows.csv", name="Rows")
         api.wait(f"/datasets/{dataset['id']}", "ready")
-        image = tabular_image(platform)
+        image = tabular_image(home)
         run_job(api, dataset["id"])  # warm: functions and file cache
         rounds = [(run_job(api, dataset["id"]), bare_start(image, content)) for _ in range(ROUNDS)]
     finally:
-        platform.down()
+        platform("down", home)
     jobs, bare = (statistics.median(times) for times in zip(*rounds, strict=True))
     figures = {
         "accept_to_first_line_seconds": round(jobs, 3),
@@ -95,9 +95,15 @@ def write_inputs(base: Path, content: bytes) -> None:
     (base / "input" / "config" / "hyperparameters.json").write_text(json.dumps({"config": "config.json"}))
 
 
-def tabular_image(platform: Platform) -> Image:
+def platform(command: str, home: Home) -> None:
+    """Run a command of the platform for a home of its own, on a free port."""
+    environment = os.environ | {"SLIPWAY_HOME": str(home.path), "SLIPWAY_PORT": "0"}
+    subprocess.run([sys.executable, "-m", "local", command], env=environment, check=True, stdout=sys.stderr)
+
+
+def tabular_image(home: Home) -> Image:
     """Return the image that the platform's jobs run."""
-    deployment = Deployment(platform.files)
+    deployment = Deployment(home)
     uri = next(uri for uri in deployment.images())
     return Images(deployment).resolve(uri)
 

@@ -259,7 +259,7 @@ def test_a_shared_data_set_is_read_by_others_and_never_written(estate: Estate, n
         try:
             reads = ("", "/preview", "/profile", "/download")
             assert {other.request("GET", path + read).status_code for read in reads} == {200}
-            listed = other.call("GET", f"/datasets?owner={estate.user_id}")["items"]
+            listed = other.call("GET", f"/datasets?user_id={estate.user_id}")["items"]
             assert [found["id"] for found in listed] == [estate.dataset["id"]]
             writes = (("PATCH", "", {"name": "Mine"}), ("DELETE", "", None), ("POST", "/complete", None))
             assert {other.request(m, path + p, json=body).status_code for m, p, body in writes} == {refusal}
@@ -288,6 +288,6 @@ def test_naming_another_owner_in_a_path_opens_nothing(estate: Estate, new_user: 
     assert other.call("GET", f"/ai-models/{estate.user_id}")["items"] == []
     for path in (f"{other.username}/{model_id}", f"{estate.user_id}/{model_id}", f"{estate.user_id}%2F{model_id}"):
         assert other.request("GET", f"/ai-models/{path}/files").status_code == 404
-    assert other.request("GET", f"/datasets?owner={estate.user_id}").json()["items"] == []
+    assert other.request("GET", f"/datasets?user_id={estate.user_id}").json()["items"] == []
     body = {"name": "Theirs", "model": {"model_id": model_id, "user_id": estate.user_id}}
     assert other.request("POST", "/endpoints", json=body).status_code == 404

@@ -108,8 +108,11 @@ def test_shares_take_turns_and_priority_orders_jobs_within_a_share(services: Ser
 
     services.batch.update_service_environment(serviceEnvironment=queue, state="ENABLED")
     done = until(lambda: jobs(services, queue, "SUCCEEDED"), lambda found: {job["jobName"] for job in found} == names)
-    by_start = sorted(done, key=lambda job: job["startedAt"])
-    assert [job["jobName"] for job in by_start] == ["ada-3", "bob-1", "ada-1", "bob-2", "ada-2"]
+    started = [job["jobName"] for job in sorted(done, key=lambda job: job["startedAt"])]
+    assert started[:2] == ["ada-3", "bob-1"]
+    # From here on the shorter total of run time goes first, which on a busy machine may be either's.
+    assert [name for name in started if name.startswith("ada")] == ["ada-3", "ada-1", "ada-2"]
+    assert [name for name in started if name.startswith("bob")] == ["bob-1", "bob-2"]
 
 
 def test_only_as_many_instances_run_as_the_environment_allows(services: Services, queue: str) -> None:

@@ -3,6 +3,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 RUN := .venv/bin/python
 VENV := .venv/.installed
+# Trust what this machine trusts, also behind a company's proxy.
+export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up status down reset env test-fast test test-all lint type synth bench openapi lock deploy destroy doctor admin logs

@@ -168,6 +168,10 @@ class Endpoints:
         except ServingFailed:
             storage.remove(folder)
             raise
+        except Exception as error:  # our own fault; the endpoint must still come to rest
+            logger.exception("endpoint %s", plan.endpoint)
+            storage.remove(folder)
+            raise ServingFailed(f"InternalError: {type(error).__name__}: {error}") from error
         record["generation"], record["plan"] = generation, {"model": plan.model, "variant": plan.variant}
         return serving
 

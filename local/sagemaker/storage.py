@@ -78,11 +78,28 @@ def download_archive(s3: Any, uri: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with tarfile.open(archive, "r:gz") as tar:
-            tar.extractall(folder, filter="data")
+            unpack(tar, folder)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise StorageError(f"{uri} cannot be unpacked: {error}") from error
     finally:
         archive.unlink()
+
+
+def unpack(archive: tarfile.TarFile, folder: Path) -> None:
+    """Writes an archive's files entry by entry; raises StorageError for links, devices and paths that lead outside."""
+    root = folder.resolve()
+    for member in archive:
+        target = (root / member.name).resolve()
+        if not target.is_relative_to(root) or not (member.isfile() or member.isdir()):
+            raise StorageError(f"the archive's entry {member.name!r} is no file inside the model's folder")
+        if member.isdir():
+            target.mkdir(parents=True, exist_ok=True)
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source = archive.extractfile(member)
+        assert source is not None  # isfile() says so
+        with source, target.open("wb") as file:
+            shutil.copyfileobj(source, file)
 
 
 def upload_archive(s3: Any, folder: Path, uri: str) -> bool:

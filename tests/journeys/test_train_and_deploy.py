@@ -16,6 +16,7 @@ from sklearn.model_selection import train_test_split
 
 from local.api_client import ApiClient
 from local.demo import JOB, to_csv
+from local.sagemaker.storage import unpack
 from tests.journeys.conftest import ENDED, train, upload
 from tests.platform import Platform
 
@@ -49,7 +50,7 @@ def test_accuracy_is_what_the_downloaded_model_gives(
     """The registry's figure is recomputed here, from the file a user downloads, on the rows that were held out."""
     model = registered(member, trained)
     with tarfile.open(fileobj=io.BytesIO(download(member, model, "model.tar.gz")), mode="r:gz") as archive:
-        archive.extractall(tmp_path, filter="data")
+        unpack(archive, tmp_path)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     truth = numpy.array([row["diagnosis"] for row in rows])
     _, held_out = train_test_split(numpy.arange(len(rows)), test_size=0.2, random_state=42, stratify=truth)

@@ -158,7 +158,7 @@ def test_an_archive_that_climbs_out_of_its_folder_is_refused(services: Services)
     services.put("models/climber/model.tar.gz", archive({"../../../climbed.txt": "x"}))
     services.sagemaker.create_endpoint(EndpointName="climber", EndpointConfigName="climber")
     endpoint = settled(services, "climber")
-    assert endpoint["EndpointStatus"] == "Failed" and "cannot be unpacked" in endpoint["FailureReason"]
+    assert endpoint["EndpointStatus"] == "Failed" and "no file inside" in endpoint["FailureReason"]
     assert not list(services.home.rglob("climbed.txt"))
 
 

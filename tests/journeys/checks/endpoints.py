@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.journeys.checks.world import NO_TOKEN, World, expect, until
+from tests.journeys.checks.world import NO_TOKEN, World, expect, unless, until
 
 
 def copy(world: World, *, token: str | None = NO_TOKEN, serves: str | None = None, **changes: Any) -> str:
@@ -23,13 +23,13 @@ def forget(world: World, id: str) -> None:
     world.abort("Deploy", id)
     world.abort("Teardown", f"{id}-delete")
     name, sagemaker = f"slipway-local-{id}", world.sagemaker
-    if status(world, name):
-        until(lambda: status(world, name) != "Creating", "SageMaker has settled")
+    until(lambda: status(world, name) != "Creating", "SageMaker has settled")
+    with unless("Could not find"):
         sagemaker.delete_endpoint(EndpointName=name)
-    for found in sagemaker.list_endpoint_configs(NameContains=name)["EndpointConfigs"]:
-        sagemaker.delete_endpoint_config(EndpointConfigName=found["EndpointConfigName"])
-    for found in sagemaker.list_models(NameContains=name)["Models"]:
-        sagemaker.delete_model(ModelName=found["ModelName"])
+    with unless("Could not find"):
+        sagemaker.delete_endpoint_config(EndpointConfigName=name)
+    with unless("Could not find"):
+        sagemaker.delete_model(ModelName=name)
 
 
 def status(world: World, name: str) -> str | None:

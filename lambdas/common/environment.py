@@ -1,6 +1,6 @@
 """The settings a function is deployed with, read from its environment variables when they are needed.
 
-The stacks set them (see the grants table in stacks/api.py); a missing one is a deployment error and says so.
+stacks/functions.py sets them; a missing one is a deployment error and says so.
 """
 
 import json

@@ -5,6 +5,7 @@ RUN := .venv/bin/python
 VENV := .venv/.installed
 # Trust what this machine trusts, also behind a company's proxy.
 export UV_SYSTEM_CERTS := 1
+export NODE_USE_SYSTEM_CA := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up status down reset env test-fast test test-all lint type synth bench openapi lock deploy destroy doctor admin logs
@@ -43,7 +44,7 @@ NODE = $(NODE_BIN)/bin/node
 NODE_MODULES := node_modules/.package-lock.json
 
 $(NODE_MODULES): package-lock.json | $(VENV)
-	@PATH="$(NODE_BIN)/bin:$$PATH" $(NODE) $(NODE_BIN)/lib/node_modules/npm/bin/npm-cli.js ci --silent --no-audit --no-fund
+	@PATH="$(NODE_BIN)/bin:$$PATH" $(NODE) $(NODE_BIN)/lib/node_modules/npm/bin/npm-cli.js ci --loglevel=error --no-audit --no-fund
 	@touch $@
 
 PYTEST = $(RUN) -m pytest -q

@@ -66,7 +66,7 @@ def test_burst_is_served_by_few_workers() -> None:
     pool = Pool()
     acquire, release = workers.taking_turns(pool.acquire, pool.release)
 
-    def call(_: int) -> None:
+    def call(turn: int) -> None:
         worker, _ = acquire("f", {}, b"")
         time.sleep(0.005)
         release(worker)

@@ -91,9 +91,7 @@ def read_table(file: Path) -> pd.DataFrame:
                 file, sep=delimiter, dtype=str, encoding=encoding, keep_default_na=False, index_col=False
             )
     except UnicodeDecodeError as error:
-        raise TrainingError(
-            f"{file.name} is not text in UTF-8, UTF-16 or Windows-1252: save it as UTF-8."
-        ) from error
+        raise TrainingError(f"{file.name} is not text in UTF-8, UTF-16 or Windows-1252: save it as UTF-8.") from error
     except (ValueError, pd.errors.ParserWarning) as error:  # pandas' parser errors are ValueErrors
         raise TrainingError(f"{file.name} cannot be read as CSV: {error}") from error
     repeated = sorted({name for name in header if header.count(name) > 1})

@@ -100,4 +100,6 @@ class Platform:
         cloudformation.create_stack(StackName=name, TemplateBody=template, Capabilities=["CAPABILITY_IAM"])
         stack = deploy.settled(cloudformation, name)
         assert stack and stack["StackStatus"] == "CREATE_COMPLETE", deploy.failures(cloudformation, name)
+        # As `make up` does: what a deployment made is on disk before anyone relies on it.
+        requests.post(f"{self.emulator_url}/_slipway/save", timeout=60).raise_for_status()
         return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}

@@ -5,11 +5,13 @@ import json
 import tarfile
 from typing import Any
 
+from pydantic import ValidationError
+
 from lambdas.common import aws
 from lambdas.jobs.schemas import Job
 from lambdas.jobs.training_types import TRAINING_TYPES
 from lambdas.models import service as models
-from lambdas.models.schemas import ModelVersion
+from lambdas.models.schemas import ModelVersion, TrainingResults
 
 REPORT = ("manifest.json", "metrics.json")
 MAX_REPORT_BYTES = 16 * 1024 * 1024
@@ -19,19 +21,23 @@ class ArtefactError(Exception):
     """The container ended well but left something other than the documented files."""
 
 
-def register(job: Job) -> tuple[ModelVersion, dict[str, Any]]:
-    """Register a completed job's model; return the version and the job's own report. Safe to repeat."""
+def register(job: Job) -> ModelVersion:
+    """Register a completed job's model and return the version; safe to repeat.
+
+    Raises ArtefactError when the container left something other than the documented files.
+    """
     if job.artefact is None:
         raise ArtefactError("The training job wrote nothing to /opt/ml/model.")
     bucket, _, key = job.artefact.removeprefix("s3://").partition("/")
     report = read_report(bucket, key.replace("/model.tar.gz", "/output.tar.gz"))
     manifest = report["manifest.json"]
     training = TRAINING_TYPES[job.training_type]
-    version = models.register_trained(
+    return models.register_trained(
         job.owner,
         job.model.id,
         (bucket, key),
         report,
+        results_of(report["metrics.json"]),
         model_id=job.model.model_id,
         name=job.name,
         description=job.description,
@@ -44,7 +50,15 @@ def register(job: Job) -> tuple[ModelVersion, dict[str, Any]]:
         training_dataset=job.dataset_id,
         dataset_version=job.dataset_version,
     )
-    return version, report
+
+
+def results_of(metrics: Any) -> TrainingResults:
+    """Return the figures in metrics.json; raises ArtefactError naming what is not as documented."""
+    try:
+        return TrainingResults.model_validate(metrics)
+    except ValidationError as error:
+        wrong = ", ".join(".".join(map(str, one["loc"])) or "the file" for one in error.errors()[:5])
+        raise ArtefactError(f"metrics.json is not as documented: {wrong}.") from error
 
 
 def read_report(bucket: str, key: str) -> dict[str, Any]:
@@ -67,11 +81,22 @@ def read_report(bucket: str, key: str) -> dict[str, Any]:
             if name in REPORT and member.isfile() and member.size <= MAX_REPORT_BYTES:
                 content = archive.extractfile(member)
                 assert content is not None  # isfile() says so
-                report[name] = json.load(content)
+                report[name] = parsed(name, content.read())
     missing = [name for name in REPORT if name not in report]
     if missing:
         raise ArtefactError(f"The container wrote no {' and no '.join(missing)} to /opt/ml/output/data.")
     return report
+
+
+def parsed(name: str, content: bytes) -> dict[str, Any]:
+    """Return the JSON object in a file; raises ArtefactError for anything else."""
+    try:
+        found = json.loads(content)
+    except ValueError as error:
+        raise ArtefactError(f"{name} is not JSON: {error}.") from error
+    if not isinstance(found, dict):
+        raise ArtefactError(f"{name} is not a JSON object.")
+    return found
 
 
 def delete_prefix(bucket: str, prefix: str) -> None:

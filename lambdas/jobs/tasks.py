@@ -229,10 +229,9 @@ def register(event: Event, context: Any) -> None:
 
 def _register(job: Job, observation: Observation) -> None:
     job = JOBS.settle(job, stage="registering", **observation.changes)
-    version, report = artefacts.register(job)
-    metrics = report["metrics.json"]
+    version = artefacts.register(job)
     model = job.model.model_copy(update={"version": version.version})
-    final = job.progress.model_copy(update={"percent": 100.0, "metrics": metrics["metrics"]})
+    final = job.progress.model_copy(update={"percent": 100.0, "metrics": version.metrics})
     service.end(job, "completed", model=model, progress=final, primary_metric=version.primary_metric)
 
 

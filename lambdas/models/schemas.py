@@ -50,6 +50,13 @@ class PrimaryMetric(BaseModel):
     direction: Literal["max", "min"]
 
 
+class TrainingResults(BaseModel):
+    """What a training container says of its model in metrics.json; it may say more, which is kept as a file."""
+
+    primary_metric: PrimaryMetric | None = None
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+
 class ModelFields(BaseModel):
     """What a version says of itself, to its owner and to those it is shared with."""
 

@@ -11,7 +11,7 @@ from lambdas.common.identity import Caller
 from lambdas.common.ids import new_id
 from lambdas.common.pages import Page
 from lambdas.common.store import EntityStore, Write, from_item, key, transact
-from lambdas.models.schemas import ModelFile, ModelVersion
+from lambdas.models.schemas import ModelFile, ModelVersion, TrainingResults
 
 MODELS = EntityStore("MODELS_TABLE", ModelVersion, "model version")
 CHUNK = 8 * 1024 * 1024
@@ -76,42 +76,35 @@ def next_version(owner: str, id: str, **fields: Any) -> ModelVersion:
 
 
 def register_trained(
-    owner: str, id: str, source: tuple[str, str], report: dict[str, Any], **fields: Any
+    owner: str, id: str, source: tuple[str, str], report: dict[str, Any], results: TrainingResults, **fields: Any
 ) -> ModelVersion:
     """Make a registry version from a training job's artefact, and return it ready. Safe to repeat.
 
-    `source` is (bucket, key) of model.tar.gz; `report` holds the job's manifest.json and metrics.json.
+    `source` is (bucket, key) of model.tar.gz; `report` holds the small files that go beside it, by name.
     """
     version = next_version(owner, id, **fields)
     if version.status == "ready":
         return version
     bucket, prefix = variable("MODELS_BUCKET"), f"{owner}/{version.model_id}/{version.version}/"
-    s3 = aws.client("s3")
-    s3.copy(CopySource={"Bucket": source[0], "Key": source[1]}, Bucket=bucket, Key=f"{prefix}model.tar.gz")
+    aws.client("s3").copy(
+        CopySource={"Bucket": source[0], "Key": source[1]}, Bucket=bucket, Key=f"{prefix}model.tar.gz"
+    )
     files = [_file(bucket, f"{prefix}model.tar.gz", "application/gzip", is_primary=True)]
     for name, content in report.items():
-        body = json.dumps(content, indent=1).encode()
-        s3.put_object(Bucket=bucket, Key=f"{prefix}{name}", Body=body, ContentType="application/json")
+        _put_json(bucket, f"{prefix}{name}", content)
         files.append(_file(bucket, f"{prefix}{name}", "application/json"))
-    metrics = report.get("metrics.json", {})
-    ready = MODELS.update(
-        version,
-        status="ready",
-        files=files,
-        primary_file_path=files[0].file_path,
-        primary_metric=metrics.get("primary_metric"),
-        metrics=metrics.get("metrics", {}),
-        test_accuracy=metrics.get("metrics", {}).get("test_accuracy"),
-    )
-    manifest = ready.model_dump(mode="json", exclude={"holds", "revision"})
-    # The record beside its bytes: the registry can be rebuilt from S3 alone.
-    s3.put_object(
-        Bucket=bucket,
-        Key=f"{prefix}registry.json",
-        Body=json.dumps(manifest, indent=1).encode(),
-        ContentType="application/json",
-    )
-    return MODELS.get(owner, id)
+    changes = {
+        "status": "ready",
+        "files": files,
+        "primary_file_path": files[0].file_path,
+        "primary_metric": results.primary_metric,
+        "metrics": results.metrics,
+        "test_accuracy": results.metrics.get("test_accuracy"),
+    }
+    # The record beside its bytes, and before it is ready: the registry can be rebuilt from S3 alone.
+    record = version.model_copy(update=changes).model_dump(mode="json", exclude={"holds", "revision"})
+    _put_json(bucket, f"{prefix}registry.json", record)
+    return MODELS.update(version, **changes)
 
 
 def hold(version: ModelVersion, holder: str) -> Write:
@@ -127,6 +120,11 @@ def release(owner: str, id: str, holder: str) -> Write:
 def new_version_id() -> str:
     """Return an id for a version that is about to be registered."""
     return new_id("mdl")
+
+
+def _put_json(bucket: str, key: str, content: Any) -> None:
+    body = json.dumps(content, indent=1).encode()
+    aws.client("s3").put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json")
 
 
 def _file(bucket: str, key: str, content_type: str, is_primary: bool = False) -> ModelFile:

@@ -71,7 +71,7 @@ JUSTIFIED_FOR_CONTAINERS = {
     "ecr:BatchGetImage": NO_REGISTRY,
     "ecr:GetDownloadUrlForLayer": NO_REGISTRY,
     "ecr:GetAuthorizationToken": NO_REGISTRY,
-    "cloudwatch:PutMetricData": "SageMaker puts figures with it; the emulator knows no cloudwatch:namespace and refuses it.",
+    "cloudwatch:PutMetricData": "SageMaker puts figures with it; the emulator, which knows no namespaces, refuses it.",
     "logs:DescribeLogStreams": "In AWS's own list for training and endpoints; the local SageMaker does not look first.",
     "s3:AbortMultipartUpload": "SageMaker gives up the upload of a large artefact with it when a part fails.",
 }

@@ -45,7 +45,7 @@ class Settings(Model):
     retain_data: bool = True
     """Keep tables, buckets and users when their stack is deleted, and refuse to delete it."""
     training_instance_types: Annotated[dict[InstanceType, PositiveInt], Field(min_length=1)] = {"ml.m5.large": 2}
-    """Instance types that jobs may ask for, and how many instances of each may run at once."""
+    """Instance types that jobs and endpoints may ask for, and how many of each may train at once."""
     password_minimum_length: Annotated[int, Field(ge=6, le=99)] = 8
     sign_up: Literal["open", "domains", "invite"] = "invite"
     sign_up_domains: list[Domain] = []

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cdk_app.settings import Settings
-from lambdas.endpoints.schemas import DEFAULT_INSTANCE_TYPE
 from local.home import STAGE
 from operations import toolkit
 from operations.account import Account, account_of
@@ -86,7 +85,8 @@ def region_check(account: Account) -> Check:
 def needed_quotas(settings: Settings) -> dict[str, int]:
     """Return the SageMaker quotas that the stage needs, by name, in instances."""
     training = {f"{name} for training job usage": count for name, count in settings.training_instance_types.items()}
-    return {**training, f"{DEFAULT_INSTANCE_TYPE} for endpoint usage": 1}
+    first = next(iter(settings.training_instance_types))  # what an endpoint runs on when nobody says otherwise
+    return {**training, f"{first} for endpoint usage": 1}
 
 
 def quota_checks(account: Account, service: str, needed: Mapping[str, int]) -> Iterator[Check]:

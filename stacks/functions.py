@@ -74,7 +74,8 @@ FUNCTIONS = {
     "jobs_progress": Spec("lambdas.jobs.tasks.progress", "STAGE JOBS_TABLE"),
     "endpoints": Spec(
         "lambdas.endpoints.handler.handler",
-        "STAGE ENDPOINTS_TABLE WAITS_TABLE MODELS_TABLE MODELS_BUCKET DEPLOY_WORKFLOW_ARN TEARDOWN_WORKFLOW_ARN",
+        "STAGE ENDPOINTS_TABLE WAITS_TABLE MODELS_TABLE MODELS_BUCKET DEPLOY_WORKFLOW_ARN TEARDOWN_WORKFLOW_ARN "
+        "INSTANCE_TYPES",
         **API,
     ),
     "endpoints_deploy": Spec(

@@ -4,15 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from lambdas.common.instances import InstanceType
 from lambdas.common.store import Entity
 from lambdas.models.schemas import ModelName, VersionName
 
 Status = Literal["creating", "updating", "in_service", "sleeping", "failed", "deleting"]
 Username = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,38}$")]
-InstanceType = Annotated[str, StringConstraints(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")]
 DisplayName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
-
-DEFAULT_INSTANCE_TYPE = "ml.m5.large"
 
 
 class ModelReference(BaseModel):
@@ -32,7 +30,7 @@ class EndpointCreate(BaseModel):
 
     name: DisplayName
     model: ModelReference
-    instance_type: InstanceType = DEFAULT_INSTANCE_TYPE
+    instance_type: InstanceType | None = Field(default=None, description="The stage's first one when absent.")
     instance_count: int = Field(default=1, ge=1, le=10)
 
 

@@ -9,6 +9,7 @@ from lambdas.common.environment import variable
 from lambdas.common.errors import BadRequest, Conflict, ContainerFailed, NotFound, TooLarge, Unavailable
 from lambdas.common.identity import Caller
 from lambdas.common.ids import new_id
+from lambdas.common.instances import allowed_instance_type
 from lambdas.common.pages import Page
 from lambdas.common.store import EntityStore
 from lambdas.endpoints.schemas import Endpoint, EndpointCreate
@@ -31,7 +32,8 @@ class Prediction:
 def create(caller: Caller, request: EndpointCreate) -> Endpoint:
     """Accept a deployment: hold the model version, store the endpoint, start its workflow.
 
-    Raises NotFound for a model the caller may not see, Conflict for one that cannot be served.
+    Raises NotFound for a model the caller may not see, Conflict for one that cannot be served, BadRequest for an
+    instance type that this stage does not have.
     """
     owner = request.model.user_id or caller.username
     version = models.find(caller, owner, request.model.model_id, request.model.version)
@@ -43,7 +45,7 @@ def create(caller: Caller, request: EndpointCreate) -> Endpoint:
         name=request.name,
         model=request.model.model_copy(update={"version": version.version, "user_id": owner}),
         model_version_id=version.id,
-        instance_type=request.instance_type,
+        instance_type=allowed_instance_type(request.instance_type),
         instance_count=request.instance_count,
         endpoint_name=f"slipway-{variable('STAGE')}-{id}",
         image_family=version.image or "",

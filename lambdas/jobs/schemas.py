@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from lambdas.common.ids import ID_PATTERN
+from lambdas.common.instances import InstanceType
 from lambdas.common.store import Entity
 from lambdas.models.schemas import ModelName, PrimaryMetric
 
@@ -12,7 +13,6 @@ TrainingType = Literal["tabular"]
 Priority = Literal["high", "normal", "low"]
 Status = Literal["pending", "running", "completed", "failed", "cancelled"]
 Stage = Literal["held", "queued", "starting", "downloading", "training", "uploading", "registering", "stopping"]
-InstanceType = Annotated[str, StringConstraints(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")]
 DisplayName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
 
 ENDED = {"completed", "failed", "cancelled"}

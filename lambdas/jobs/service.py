@@ -5,10 +5,11 @@ import re
 from typing import Any
 
 from lambdas.common import aws, waits, workflows
-from lambdas.common.environment import mapping, variable
-from lambdas.common.errors import BadRequest, Conflict, Stale
+from lambdas.common.environment import variable
+from lambdas.common.errors import Conflict, Stale
 from lambdas.common.identity import Caller
 from lambdas.common.ids import new_id
+from lambdas.common.instances import allowed_instance_type
 from lambdas.common.pages import Page
 from lambdas.common.store import EntityStore, now
 from lambdas.datasets import service as datasets
@@ -52,17 +53,6 @@ def create(caller: Caller, request: JobCreate) -> Job:
     JOBS.create(job, waits.opening(id, job.owner), datasets.hold(dataset, id))
     workflows.start("TRAIN_WORKFLOW_ARN", job.owner, job.id)
     return job
-
-
-def allowed_instance_type(wanted: str | None) -> str:
-    """Return the instance type to use; raises BadRequest naming those this stage has queues for."""
-    allowed = mapping("INSTANCE_TYPES")
-    if wanted is None:
-        return next(iter(allowed))
-    if wanted not in allowed:
-        message = f"This platform trains on {', '.join(allowed)}; ask its admin for more."
-        raise BadRequest(message, errors=[{"field": "instance_type", "message": message}])
-    return wanted
 
 
 def model_id_from(name: str) -> str:

@@ -54,6 +54,12 @@ class TestRequests:
         assert response.status_code == 400, response.text
         assert field in {error["field"] for error in response.json()["errors"]}
 
+    def test_endpoints_run_on_instances_of_the_stage_only(self, member: ApiClient, trained: dict[str, Any]) -> None:
+        model = {"model_id": trained["model"]["model_id"]}
+        request = {"name": "Dear", "model": model, "instance_type": "ml.p5.48xlarge"}
+        response = member.request("POST", "/endpoints", json=request)
+        assert (response.status_code, response.json()["errors"][0]["field"]) == (400, "instance_type")
+
     @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"name": 1e999}', b"\xff\xfe", b"{" * 10_000])
     def test_body_that_is_no_request(self, member: ApiClient, body: bytes) -> None:
         for path in ("/jobs", "/datasets", "/endpoints"):

@@ -32,6 +32,7 @@ VERSION = "1.5.33"
 NAMES: dict[str, dict[str, list[str] | None]] = {  # module -> name -> its parameters, None where it is not called
     "app": {
         "SERVICE_HANDLERS": None,
+        "PERSIST_STATE": None,
         "SERVICE_REGISTRY": None,
         "_build_persistence_save_dict": [],
     },
@@ -116,6 +117,8 @@ def check_names() -> None:
                 problems.append(f"no {module_name}.{name}")
             elif parameters is not None and list(inspect.signature(value).parameters) != parameters:
                 problems.append(f"other parameters of {module_name}.{name}")
+    if not hasattr(lambda_runtime.Worker, "_drain_stderr_bounded"):
+        problems.append("no core.lambda_runtime.Worker._drain_stderr_bounded")
     if lambda_runtime._PYTHON_WORKER_SCRIPT.count(WORKER_END) != 1:
         problems.append("another Python worker script")
     if problems:

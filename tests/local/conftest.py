@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 
 from tests.local.services import MiniStack, Services
-from tests.local.small import Small
 
 
 @pytest.fixture(scope="session")
@@ -22,15 +21,3 @@ def services(aws: MiniStack, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     services = Services(tmp_path_factory.mktemp("platform"), aws.url, stop_grace=1.0, health_timeout=4.0)
     yield services
     services.close()
-
-
-@pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
-    """A platform with the small stack, for tests that leave it running."""
-    platform = Small(tmp_path_factory.mktemp("small"))
-    try:
-        platform.up()
-        platform.deploy_stack()
-        yield platform
-    finally:
-        platform.down()

@@ -14,8 +14,9 @@ import pytest
 from lambdas.common.store import to_item
 from lambdas.datasets import profile as module
 from lambdas.datasets.csv_file import MAX_COLUMNS, MAX_NAME_BYTES, InvalidFile
-from lambdas.datasets.profile import MAX_DISTINCT, Column, profile
+from lambdas.datasets.profile import MAX_DISTINCT, MISSING, Column, profile
 from lambdas.datasets.schemas import ColumnProfile, ColumnSummary, Dataset, Summary
+from training_containers.tabular.features import MISSING_TEXTS
 
 
 def column(cells: list[str]) -> ColumnProfile:
@@ -148,3 +149,7 @@ def test_an_empty_batch_of_values_leaves_a_column_as_it_was() -> None:
     found.add(["", "NA"])
     found.add(["1"])
     assert (found.type(), found.missing, found.present) == ("number", 2, 1)
+
+
+def test_what_counts_as_missing_is_what_the_trainer_leaves_out() -> None:
+    assert set(MISSING_TEXTS) == MISSING

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.local.small import Small
+from tests.local.small import Small, running
 from tests.platform import Platform
 
 
@@ -27,10 +27,5 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
     """A platform with a small stack instead of the app; tests leave it running and without faults."""
-    platform = Small(tmp_path_factory.mktemp("small"))
-    try:
-        platform.up()
-        platform.deploy_stack()
+    with running(tmp_path_factory.mktemp("small")) as platform:
         yield platform
-    finally:
-        platform.down()

@@ -4,6 +4,7 @@ A record of another user is simply absent: every read names its owner. `by_id` f
 for events and admins.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
@@ -119,13 +120,19 @@ class EntityStore(Generic[Record]):
         transact(self.change(record, **changes), *also)
         return record.model_copy(update=changes | {"revision": record.revision + 1})
 
-    def settle(self, record: Record, *also: "Write", **changes: Any) -> Record:
-        """Store changes that are right whatever else has changed on the record meanwhile."""
-        while True:
+    def settle(
+        self, record: Record, *also: "Write", unless: Callable[[Record], bool] = lambda record: False, **changes: Any
+    ) -> Record:
+        """Store changes that are right whatever else has changed on the record meanwhile; return it as it then is.
+
+        Once `unless` holds of the record, it stays as it is. Raises NotFound when the record is gone meanwhile.
+        """
+        while not unless(record):
             try:
                 return self.update(record, *also, **changes)
             except Stale:
                 record = self.get(record.owner, record.id)
+        return record
 
     def change(self, record: Record, **changes: Any) -> "Write":
         """Return the write that changes fields of a record as it was read."""
@@ -163,7 +170,7 @@ class EntityStore(Generic[Record]):
         return Write("Update", update, Conflict(f"The {self._noun} {id} was deleted or is no longer ready."))
 
     def release(self, owner: str, id: str, holder: str) -> "Write":
-        """Return the write that ends a hold; it also holds when the record is gone."""
+        """Return the write that ends a hold; it fails with NotFound when the record is gone."""
         update = {
             "TableName": self.table,
             "Key": key(owner, id),
@@ -216,11 +223,6 @@ class Write:
             "ConditionExpression": "attribute_not_exists(id)",
         }
         return cls("Put", arguments, failure)
-
-    @classmethod
-    def remove(cls, table: str, owner: str, id: str) -> Self:
-        """Return the unconditional deletion of an item."""
-        return cls("Delete", {"TableName": table, "Key": key(owner, id)}, NotFound(f"There is no {id}."))
 
 
 def transact(*writes: Write) -> None:

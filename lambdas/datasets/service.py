@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lambdas.common import uploads, waits, workflows
+from lambdas.common import objects, uploads, waits, workflows
 from lambdas.common.environment import variable
 from lambdas.common.errors import BadRequest, Conflict, NotFound, Stale, TooLarge
 from lambdas.common.identity import Caller
@@ -202,7 +202,7 @@ def delete(dataset: Dataset) -> None:
 
 def sweep(owner: str, id: str) -> None:
     """Remove the objects of a dataset whose record is gone, then its wait."""
-    storage.delete_all(folder(owner, id))
+    objects.delete_prefix(variable("DATASETS_BUCKET"), folder(owner, id))
     transact(waits.closing(id))
 
 

@@ -52,11 +52,3 @@ def write_json(key: str, content: str) -> None:
     aws.client("s3").put_object(
         Bucket=variable("DATASETS_BUCKET"), Key=key, Body=content.encode(), ContentType="application/json"
     )
-
-
-def delete_all(prefix: str) -> None:
-    """Delete every object under a prefix; the bucket's lifecycle removes their versions later."""
-    bucket, s3 = variable("DATASETS_BUCKET"), aws.client("s3")
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for found in page.get("Contents", []):
-            s3.delete_object(Bucket=bucket, Key=found["Key"])

@@ -97,12 +97,3 @@ def parsed(name: str, content: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ArtefactError(f"{name} is not a JSON object.")
     return found
-
-
-def delete_prefix(bucket: str, prefix: str) -> None:
-    """Delete every object under a prefix, as far as this role may see."""
-    s3 = aws.client("s3")
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        keys = [{"Key": found["Key"]} for found in page.get("Contents", [])]
-        if keys:
-            s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from lambdas.common import aws
 from lambdas.common.environment import variable
-from lambdas.common.errors import Conflict, NotFound, Stale
+from lambdas.common.errors import Conflict, NotFound
 from lambdas.common.observability import logger
 from lambdas.common.pages import Page, decode_cursor, encode_cursor
 from lambdas.common.store import Entity, EntityStore
@@ -133,12 +133,12 @@ def _keep_point(job: Job, line: ProgressLine) -> bool:
 def _advance(job: Job, line: ProgressLine, stream: str) -> None:
     """Store the newest progress on the job; whoever changed the job meanwhile is respected."""
     progress = Progress(**line.model_dump(include=set(Progress.model_fields)))
-    while progress.sequence > job.progress.sequence and not job.ended:
-        try:
-            JOBS.update(job, progress=progress, log_stream=stream)
-            return
-        except Stale:
-            job = JOBS.get(job.owner, job.id)
+    JOBS.settle(
+        job,
+        unless=lambda job: job.ended or job.progress.sequence >= progress.sequence,
+        progress=progress,
+        log_stream=stream,
+    )
 
 
 def _stream(job: Job) -> str | None:

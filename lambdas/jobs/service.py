@@ -6,7 +6,7 @@ from typing import Any
 
 from lambdas.common import aws, waits, workflows
 from lambdas.common.environment import variable
-from lambdas.common.errors import Conflict, Stale
+from lambdas.common.errors import Conflict
 from lambdas.common.identity import Caller
 from lambdas.common.ids import new_id
 from lambdas.common.instances import allowed_instance_type
@@ -73,11 +73,13 @@ def list_jobs(caller: Caller, limit: int, cursor: str | None, **matching: str | 
 
 def stop(job: Job) -> Job:
     """Record that the job shall stop, and have the control task do it; raises Conflict when it has ended."""
-    while job.stop_requested_at is None and not job.ended:
-        try:
-            job = JOBS.update(job, stop_requested_at=now(), stage="stopping")
-        except Stale:  # submitted, or seen to move, at this moment: the wish holds all the same
-            job = JOBS.get(job.owner, job.id)
+    # Submitted, or seen to move, at this moment: the wish holds all the same.
+    job = JOBS.settle(
+        job,
+        unless=lambda job: job.ended or job.stop_requested_at is not None,
+        stop_requested_at=now(),
+        stage="stopping",
+    )
     if job.ended:
         raise Conflict(f"The job {job.id} is {job.status} already.")
     control("stop", job)
@@ -103,9 +105,4 @@ def end(job: Job, outcome: Outcome, reason: str | None = None, /, **changes: Any
     """Store a job's end and let go of its data set, in one transaction. A job that has ended stays as it is."""
     changes |= {"status": outcome, "stage": None, "reason": reason, "ended_at": now()}
     released = datasets.release(job.dataset_owner, job.dataset_id, job.id)
-    while not job.ended:
-        try:
-            return JOBS.update(job, waits.closing(job.id), released, **changes)
-        except Stale:  # progress, or another look at AWS: the end stands
-            job = JOBS.get(job.owner, job.id)
-    return job
+    return JOBS.settle(job, waits.closing(job.id), released, unless=lambda job: job.ended, **changes)

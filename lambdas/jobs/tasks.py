@@ -8,7 +8,7 @@ import json
 import re
 from typing import Any
 
-from lambdas.common import aws, waits, workflows
+from lambdas.common import aws, objects, waits, workflows
 from lambdas.common.environment import mapping, optional, variable
 from lambdas.common.errors import NotFound, Stale
 from lambdas.common.observability import logger
@@ -106,7 +106,7 @@ def terminate(job: Job) -> None:
 
 def sweep(owner: str, id: str) -> None:
     """Remove what a deleted job left behind: its files and its metric points."""
-    artefacts.delete_prefix(variable("JOBS_BUCKET"), f"{owner}/{id}/")
+    objects.delete_prefix(variable("JOBS_BUCKET"), f"{owner}/{id}/")
     while points := progress_lines.HISTORY.list(owner, f"metric#{id}#", 100, None).items:
         for point in points:
             progress_lines.HISTORY.delete(point)

@@ -21,7 +21,7 @@ from lambdas.common.errors import Conflict, NotFound
 from lambdas.common.identity import Caller
 from lambdas.common.ids import ID_PATTERN
 from lambdas.common.store import transact
-from lambdas.datasets import service, storage, tasks
+from lambdas.datasets import service, tasks
 from lambdas.datasets.schemas import Dataset
 from tests.api.client import ApiClient
 
@@ -427,7 +427,7 @@ def test_a_deletion_that_died_half_way_is_finished(ada: ApiClient, monkeypatch: 
         raise RuntimeError("killed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(storage, "delete_all", killed)
+        patch.setattr("lambdas.common.objects.delete_prefix", killed)
         assert ada.delete(f"/datasets/{id}").status == 500
     assert ada.get(f"/datasets/{id}").status == 404
     assert objects(ada.username, id) != []

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,15 @@ def eventually(look: Callable[[], Any], seconds: float = 15.0) -> Any:
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.05)
     return found
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Small]:
+    """A platform with the small stack deployed, stopped in the end."""
+    platform = Small(folder)
+    try:
+        platform.up()
+        platform.deploy_stack()
+        yield platform
+    finally:
+        platform.down()

@@ -19,19 +19,14 @@ from local import process
 from local.home import Home, PlatformError
 from local.process import started_at
 from local.state import Journal, Snapshots
-from tests.local.small import Small, eventually
+from tests.local.small import Small, eventually, running
 
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
     """A platform that these tests may kill."""
-    platform = Small(tmp_path_factory.mktemp("own"))
-    try:
-        platform.up()
-        platform.deploy_stack()
+    with running(tmp_path_factory.mktemp("own")) as platform:
         yield platform
-    finally:
-        platform.down()
 
 
 def records(journal: Journal, generation: int = 0) -> list[int]:

@@ -1,0 +1,22 @@
+"""Objects in S3 that belong to a record: taken away with it."""
+
+from lambdas.common import aws
+
+
+class NotDeleted(Exception):
+    """S3 kept objects that were to be deleted; whoever asked must ask again."""
+
+
+def delete_prefix(bucket: str, prefix: str) -> None:
+    """Delete every object under a prefix; the bucket's lifecycle removes their versions later.
+
+    Raises NotDeleted: S3 answers a deletion of many with 200 and lists those that it refused.
+    """
+    s3 = aws.client("s3")
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        keys = [{"Key": found["Key"]} for found in page.get("Contents", [])]
+        refused = (
+            s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True}).get("Errors") if keys else []
+        )
+        if refused:
+            raise NotDeleted(f"{len(refused)} objects under {prefix} remain; the first: {refused[0]}")

@@ -1,8 +1,10 @@
 """Uploads: bytes go from the client straight to S3 in presigned parts, and can be resumed.
 
-The plan says which parts are missing. Completing needs no list from the client: S3 knows the parts it has.
+The plan says which parts are missing. Completing needs no list from the client: S3 knows the parts it has. An object
+that is there is never replaced.
 """
 
+import base64
 from typing import Any
 
 from pydantic import BaseModel
@@ -15,6 +17,7 @@ PART_BYTES = 16 * MIB
 MAX_PARTS = 10_000  # S3's limit for one upload
 PAGE_OF_PARTS = 1_000  # URLs in one plan; ask again for the next ones
 EXPIRES_IN = 900  # seconds a presigned URL is good for
+TAKEN = {"PreconditionFailed", "ConditionalRequestConflict"}  # what S3 answers where an object is, or comes to be
 
 
 class PartUrl(BaseModel):
@@ -47,9 +50,12 @@ def part_ranges(size: int) -> list[tuple[int, int, int]]:
 
 
 def start(bucket: str, key: str, content_type: str) -> str:
-    """Start an upload and return its id. S3 checks the whole object's CRC64NVME when it is completed."""
+    """Start an upload and return its id. S3 computes the whole object's CRC-32, which `checksum_of` returns.
+
+    Of a checksum of the full object S3 asks the client nothing: the parts carry none.
+    """
     answer = aws.client("s3").create_multipart_upload(
-        Bucket=bucket, Key=key, ContentType=content_type, ChecksumAlgorithm="CRC64NVME", ChecksumType="FULL_OBJECT"
+        Bucket=bucket, Key=key, ContentType=content_type, ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT"
     )
     return answer["UploadId"]
 
@@ -79,9 +85,13 @@ def complete(bucket: str, key: str, upload_id: str, size: int) -> None:
     s3 = aws.client("s3")
     etags = {"Parts": [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in parts]}
     try:
-        s3.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id, MultipartUpload=etags)
+        s3.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id, MultipartUpload=etags, IfNoneMatch="*")
     except s3.exceptions.NoSuchUpload as error:
         raise Conflict("This upload was completed or given up already.") from error
+    except s3.exceptions.ClientError as error:
+        if aws.error_code(error) not in TAKEN:
+            raise
+        raise Conflict("This file is there already; a file is never replaced.") from error
 
 
 def abort(bucket: str, key: str, upload_id: str) -> None:
@@ -111,8 +121,21 @@ def download_url(bucket: str, key: str, filename: str) -> str:
 
 def size_of(bucket: str, key: str) -> int:
     """Return an object's size in bytes; raises NotFound."""
+    return head(bucket, key)["ContentLength"]
+
+
+def checksum_of(bucket: str, key: str) -> tuple[int, int]:
+    """Return an object's size in bytes and CRC-32; raises NotFound, ValueError when S3 knows no CRC-32 of the whole."""
+    answer = head(bucket, key)
+    if "ChecksumCRC32" not in answer or answer.get("ChecksumType") != "FULL_OBJECT":
+        raise ValueError(f"S3 has no CRC-32 of the whole object {key}.")
+    return answer["ContentLength"], int.from_bytes(base64.b64decode(answer["ChecksumCRC32"]), "big")
+
+
+def head(bucket: str, key: str) -> dict[str, Any]:
+    """Return what S3 knows of an object; raises NotFound."""
     try:
-        return aws.client("s3").head_object(Bucket=bucket, Key=key)["ContentLength"]
+        return aws.client("s3").head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
     except Exception as error:
         if aws.error_code(error) in {"404", "NoSuchKey", "NotFound"}:
             raise NotFound("The file is not in storage.") from error

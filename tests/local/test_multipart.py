@@ -5,7 +5,7 @@ from pathlib import Path
 from local.multipart import UploadsOnDisk
 
 UPLOAD = {"bucket": "data", "key": "a/b.csv", "metadata": {}, "parts": {}, "created": "2026-01-01T00:00:00Z"}
-PART = {"body": b"\x00\xff" * 10, "etag": '"0"', "size": 20, "checksums": {"CRC64NVME": "x"}}
+PART = {"body": b"\x00\xff" * 10, "etag": '"0"', "size": 20, "checksums": {"CRC32": "x"}}
 
 
 def test_what_was_kept_comes_back_whole(tmp_path: Path) -> None:

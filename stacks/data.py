@@ -20,7 +20,10 @@ from cdk_app.settings import Settings
 from stacks.functions import Functions
 
 NOUN_TABLES = ["accounts", "datasets", "models", "jobs", "endpoints"]
+TABLES = [*NOUN_TABLES, "waits", "models-index"]
 BUCKETS = ["datasets", "models", "jobs"]
+# Bucket -> the tag of its objects that expire: the archive of a model's files is made again when it is asked for.
+EXPIRING = {"models": ("slipway", "archive")}
 USER_POOL = "user-pool-id"
 CLIENT = "user-pool-client-id"
 
@@ -38,8 +41,11 @@ class DataStack(cdk.Stack):
             made[f"{noun}-table"] = table.table_name
         waits = Table(self, "WaitsTable", settings=settings, partition_key="id", expires_at="expires_at")
         made["waits-table"] = waits.table_name
+        index = Table(self, "ModelsIndexTable", settings=settings, partition_key="term", sort_key="segment")
+        made["models-index-table"] = index.table_name
         for name in BUCKETS:
-            made[f"{name}-bucket"] = Bucket(self, f"{name.capitalize()}Bucket", settings=settings).bucket_name
+            bucket = Bucket(self, f"{name.capitalize()}Bucket", settings=settings, expiring=EXPIRING.get(name))
+            made[f"{name}-bucket"] = bucket.bucket_name
         made |= self._users(settings, code, made["accounts-table"])
         for name, value in made.items():
             ssm.StringParameter(self, f"Parameter-{name}", parameter_name=parameter(settings, name), string_value=value)
@@ -80,7 +86,7 @@ class Data:
 
     def variables(self) -> dict[str, str]:
         """Return the functions' variables that name data."""
-        tables = {f"{name.upper()}_TABLE": table for name, table in self.tables.items()}
+        tables = {f"{name.upper().replace('-', '_')}_TABLE": table for name, table in self.tables.items()}
         buckets = {f"{name.upper()}_BUCKET": bucket for name, bucket in self.buckets.items()}
         return tables | buckets | {"USER_POOL_ID": self.user_pool_id, "USER_POOL_CLIENT_ID": self.client_id}
 
@@ -92,7 +98,7 @@ def data_of(stack: cdk.Stack, settings: Settings) -> Data:
         return ssm.StringParameter.value_for_string_parameter(stack, parameter(settings, name))
 
     return Data(
-        tables={name: value(f"{name}-table") for name in [*NOUN_TABLES, "waits"]},
+        tables={name: value(f"{name}-table") for name in TABLES},
         buckets={name: value(f"{name}-bucket") for name in BUCKETS},
         user_pool_id=value(USER_POOL),
         client_id=value(CLIENT),

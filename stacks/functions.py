@@ -115,6 +115,7 @@ class Functions(dict[str, Function]):
             "SIGN_UP_DOMAINS": ",".join(settings.sign_up_domains),
             "AUTO_CONFIRM": str(settings.auto_confirm).lower(),
             "MAX_DATASET_BYTES": str(settings.max_dataset_bytes),
+            "MAX_MODEL_BYTES": str(settings.max_model_bytes),
             "KMS_KEY_ARN": settings.kms_key_arn or "",
         }
 

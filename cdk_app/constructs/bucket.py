@@ -9,13 +9,24 @@ from cdk_app.constructs.key import key_of
 from cdk_app.constructs.retention import removal_policy
 from cdk_app.settings import Settings
 
-CHECKSUM_HEADERS = ["ETag", "x-amz-checksum-crc64nvme", "x-amz-checksum-sha256", "x-amz-version-id"]
+CHECKSUM_HEADERS = [
+    "ETag",
+    "x-amz-checksum-crc32",
+    "x-amz-checksum-crc64nvme",
+    "x-amz-checksum-sha256",
+    "x-amz-version-id",
+]
 
 
 class Bucket(s3.Bucket):
-    """A bucket of ours. It is not emptied with its stack: `make destroy` does that, and says what it deletes."""
+    """A bucket of ours. It is not emptied with its stack: `make destroy` does that, and says what it deletes.
 
-    def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:
+    Objects with the tag `expiring` (key, value) go after a week.
+    """
+
+    def __init__(
+        self, scope: Construct, id: str, *, settings: Settings, expiring: tuple[str, str] | None = None
+    ) -> None:
         key = key_of(scope, id, settings)
         super().__init__(
             scope,
@@ -36,14 +47,30 @@ class Bucket(s3.Bucket):
                     max_age=3600,
                 )
             ],
-            lifecycle_rules=[
-                s3.LifecycleRule(
-                    id="unfinished-and-replaced",
-                    abort_incomplete_multipart_upload_after=cdk.Duration.days(7),
-                    noncurrent_version_expiration=cdk.Duration.days(30),
-                )
-            ],
+            lifecycle_rules=rules(expiring),
             removal_policy=removal_policy(settings),
         )
         reason = "Our functions log what they read, write and presign, by owner and request; a second log adds nothing."
         acknowledge(self, {"S1": reason})
+
+
+def rules(expiring: tuple[str, str] | None) -> list[s3.LifecycleRule]:
+    """Return what S3 itself removes: uploads given up, what was replaced or deleted, and what is made to expire."""
+    found = [
+        s3.LifecycleRule(
+            id="unfinished-and-replaced",
+            abort_incomplete_multipart_upload_after=cdk.Duration.days(7),
+            noncurrent_version_expiration=cdk.Duration.days(30),
+        )
+    ]
+    if expiring:
+        key, value = expiring
+        found.append(
+            s3.LifecycleRule(
+                id="expiring",
+                tag_filters={key: value},
+                expiration=cdk.Duration.days(7),
+                noncurrent_version_expiration=cdk.Duration.days(1),  # nobody restores what can be made again
+            )
+        )
+    return found

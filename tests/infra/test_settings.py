@@ -34,6 +34,7 @@ POOL = {"user_pool_id": "us-east-1_a", "client_id": "b"}
         ("existing_user_pool", {"user_pool_id": "x"}, "stages.dev.existing_user_pool.client_id"),
         ("log_retention_days", 8, "stages.dev.log_retention_days"),
         ("max_dataset_bytes", 1000, "stages.dev.max_dataset_bytes"),
+        ("max_model_bytes", 5 * 2**40 + 1, "stages.dev.max_model_bytes"),
         ("cors_origins", ["example.com"], "stages.dev.cors_origins.0"),
         ("cors_origins", [], "stages.dev.cors_origins"),
     ],

@@ -20,6 +20,7 @@ STATEFUL = {
     "JobsTable1970BC16": "AWS::DynamoDB::Table",
     "EndpointsTableEB6D930A": "AWS::DynamoDB::Table",
     "WaitsTableD7A82EBD": "AWS::DynamoDB::Table",
+    "ModelsIndexTable34A989CD": "AWS::DynamoDB::Table",
     "DatasetsBucketCB69A570": "AWS::S3::Bucket",
     "ModelsBucketA3610ED4": "AWS::S3::Bucket",
     "JobsBucket5EADC5CA": "AWS::S3::Bucket",
@@ -166,10 +167,24 @@ def test_tables_have_the_keys_that_the_store_uses(dev: Stage) -> None:
     }
     waits = {id: shape for id, shape in shapes.items() if id.startswith("Waits")}
     assert list(waits.values()) == [(["id"], [], "expires_at")]
-    others = [shape for id, shape in shapes.items() if id not in waits]
+    index = {id: shape for id, shape in shapes.items() if id.startswith("ModelsIndex")}
+    assert list(index.values()) == [(["term", "segment"], [], None)]
+    others = [shape for id, shape in shapes.items() if id not in waits | index]
     assert others == [(["owner", "id"], ["by_id"], None)] * 5
     assert all(table["BillingMode"] == "PAY_PER_REQUEST" for table in tables.values())
     assert all(table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] for table in tables.values())
+
+
+def test_archives_of_models_expire_and_nothing_else_does(dev: Stage) -> None:
+    expiring = {
+        id: rule
+        for id, bucket in dev.resources("AWS::S3::Bucket").items()
+        for rule in bucket["LifecycleConfiguration"]["Rules"]
+        if "ExpirationInDays" in rule
+    }
+    ((bucket, rule),) = expiring.items()
+    assert bucket.startswith("ModelsBucket")
+    assert (rule["ExpirationInDays"], rule["TagFilters"]) == (7, [{"Key": "slipway", "Value": "archive"}])
 
 
 def test_users_cannot_write_what_roles_rest_on(dev: Stage) -> None:

@@ -14,10 +14,13 @@ from cdk_app.constructs.log_group import LogGroup
 from cdk_app.settings import Settings
 
 STAGE = "api"
+TOO_LARGE = "Over 4 MB, files go to S3: ask POST /ai-models/uploads or POST /datasets for an upload plan."
 # Response type -> status, code and sentence. The two defaults stand for every type not named here.
 Answers = apigateway.ResponseType
 GATEWAY_ANSWERS: dict[str, tuple[apigateway.ResponseType, str | None, str, str]] = {
-    "Default4xx": (Answers.DEFAULT_4_XX, None, "bad_request", "The request is not valid."),
+    # API Gateway takes 10 MB, a function 6 MiB of base64: what lies between ends as one or the other of these two.
+    "Default4xx": (Answers.DEFAULT_4_XX, None, "bad_request", f"The request is not valid, or too large. {TOO_LARGE}"),
+    "TooLarge": (Answers.REQUEST_TOO_LARGE, "413", "too_large", f"The request is too large. {TOO_LARGE}"),
     "Default5xx": (Answers.DEFAULT_5_XX, "500", "internal_error", "Something went wrong on our side; try again."),
     "NoRoute": (Answers.MISSING_AUTHENTICATION_TOKEN, "404", "not_found", "There is no such route."),
     "NoToken": (
@@ -33,7 +36,6 @@ GATEWAY_ANSWERS: dict[str, tuple[apigateway.ResponseType, str | None, str, str]]
         "The token has expired: POST /auth/refresh, or log in.",
     ),
     "Denied": (Answers.ACCESS_DENIED, "403", "forbidden", "You may not call this."),
-    "TooLarge": (Answers.REQUEST_TOO_LARGE, "413", "too_large", "The request is over 10 MB: use an upload plan."),
     "TooMany": (Answers.THROTTLED, "429", "too_many_requests", "Too many requests: wait a moment and try again."),
     "TooSlow": (Answers.INTEGRATION_TIMEOUT, "503", "unavailable", "The answer took too long; try again in a moment."),
 }

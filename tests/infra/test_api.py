@@ -72,6 +72,9 @@ def test_what_api_gateway_answers_by_itself_has_our_shape(dev: Stage) -> None:
     statuses = {answer["ResponseType"]: answer.get("StatusCode") for answer in answers}
     assert statuses.keys() >= {"DEFAULT_4XX", "DEFAULT_5XX", "UNAUTHORIZED", "THROTTLED", "REQUEST_TOO_LARGE"}
     assert statuses["MISSING_AUTHENTICATION_TOKEN"] == "404"
+    bodies = {answer["ResponseType"]: answer["ResponseTemplates"]["application/json"] for answer in answers}
+    for kind in ("REQUEST_TOO_LARGE", "DEFAULT_4XX"):  # what a body may end as that no function takes
+        assert "POST /ai-models/uploads" in bodies[kind]
 
 
 def test_requests_are_logged_throttled_and_traced_by_id(dev: Stage) -> None:

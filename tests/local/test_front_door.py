@@ -1,4 +1,4 @@
-"""The front door lets through the API and presigned S3, under API Gateway's limits.
+"""The front door lets through the API and presigned S3, under the limits of API Gateway and Lambda.
 
 Run: pytest tests/local/test_front_door.py -q
 """
@@ -6,6 +6,7 @@ Run: pytest tests/local/test_front_door.py -q
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
 import socket
 import time
@@ -84,13 +85,16 @@ def test_climbing_out_of_the_api_leads_nowhere(small: Small) -> None:
         assert re.match(rb"HTTP/1.1 (403|404) ", answer), answer
 
 
-def test_body_above_ten_mebibytes_is_refused(small: Small) -> None:
+def test_body_that_no_function_takes_is_refused_and_told_where_to_go(small: Small) -> None:
     url = f"{small.api_url}/echo"
-    assert requests.post(url, data=bytes(1024)).json()["length"] >= 1024
+    largest = bytes(front_door.MAX_BODY_BYTES)
+    assert len(largest) > 4 * 1024**2 and len(base64.b64encode(largest)) <= 6 * 1024**2 - 2 * 10_240  # headers, twice
+    assert requests.post(url, data=largest).json()["length"] >= len(largest)
     for body in (bytes(front_door.MAX_BODY_BYTES + 1), (bytes(1024 * 1024) for _ in range(12))):
         answer = requests.post(url, data=body)
         assert answer.status_code == 413
-        assert (set(answer.json()), answer.json()["code"]) == (SHAPE, "payload_too_large")
+        assert (set(answer.json()), answer.json()["code"]) == (SHAPE, "too_large")
+        assert "POST /ai-models/uploads" in answer.json()["detail"]
 
 
 def test_slow_integration_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,10 +8,10 @@ export UV_SYSTEM_CERTS := 1
 export NODE_USE_SYSTEM_CA := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up status down reset env test-fast test test-all lint type synth bench openapi lock deploy destroy doctor admin logs
+.PHONY: help demo up status down reset env test-fast test test-all lint type synth bench openapi lock deploy destroy doctor admin rebuild-index logs
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { gsub(/[$$][$$]/, "$$", $$2); printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { gsub(/[$$][$$]/, "$$", $$2); printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(VENV): requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=<its path>.")'
@@ -94,6 +94,9 @@ doctor: $(VENV)  ## say what the AWS account lacks for STAGE=, and the command f
 
 admin: $(VENV)  ## make USERNAME= an admin of STAGE=; EMAIL= creates the account
 	@$(RUN) -m operations.admin $(STAGED) $(or $(USERNAME),$(error Say who: USERNAME=ada)) $(EMAIL)
+
+rebuild-index: $(VENV)  ## make the model registry of STAGE= again from what is beside the files in S3
+	@$(RUN) -m operations.rebuild_index $(STAGED)
 
 logs: $(VENV)  ## print the log lines of REQUEST=<request_id> or JOB=<job id> of STAGE=
 	@$(RUN) -m operations.logs $(STAGED) $(if $(JOB),job $(JOB),request $(or $(REQUEST),$(error Say what: REQUEST= or JOB=)))

@@ -35,9 +35,10 @@ class Account:
     endpoint: str | None = None  # of the emulator, for stage `local`
     api_url: str | None = None  # where the platform on this machine serves the API, whatever CloudFormation says
 
-    def client(self, service: str) -> Any:
-        """Return a client of `service` in this account and region."""
-        return self.session.client(service, endpoint_url=self.endpoint, config=RETRIES)
+    def client(self, service: str, seconds: int = 60) -> Any:
+        """Return a client of `service` in this account and region that waits so long for an answer."""
+        config = RETRIES.merge(Config(read_timeout=seconds))
+        return self.session.client(service, endpoint_url=self.endpoint, config=config)
 
 
 def account_of(stage: str) -> Account:

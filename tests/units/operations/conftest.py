@@ -90,7 +90,7 @@ class Scripted(Account):
             stubber.add_response(operation, answer, arguments)
         stubber.activate()
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, seconds: int = 60) -> Any:
         return self.clients[service]
 
 

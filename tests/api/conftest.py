@@ -25,6 +25,7 @@ from tests.api.client import ApiClient
 REGION = "us-east-1"
 NOUN_TABLES = ["ACCOUNTS_TABLE", "DATASETS_TABLE", "MODELS_TABLE", "JOBS_TABLE", "ENDPOINTS_TABLE"]
 BUCKETS = ["DATASETS_BUCKET", "MODELS_BUCKET", "JOBS_BUCKET"]
+WORKFLOWS = ["process", "scan", "archive"]
 START_SECONDS = 60
 
 
@@ -77,7 +78,7 @@ def wait_until_healthy(endpoint: str, server: subprocess.Popen[bytes], log: Path
 
 @pytest.fixture(scope="package", autouse=True)
 def stage(aws_endpoint: str) -> Iterator[None]:
-    """The stage's tables, buckets, user pool and workflow, and the environment its functions would have."""
+    """The stage's tables, buckets, user pool and workflows, and the environment its functions would have."""
     patch = pytest.MonkeyPatch()
     for name, value in {
         "AWS_ENDPOINT_URL": aws_endpoint,
@@ -91,11 +92,12 @@ def stage(aws_endpoint: str) -> Iterator[None]:
         "SIGN_UP": "open",
         "SIGN_UP_DOMAINS": "",
         "MAX_DATASET_BYTES": str(5 * 1024**3),
+        "MAX_MODEL_BYTES": str(5 * 1024**3),
     }.items():
         patch.setenv(name, value)
     patch.delenv("AWS_PROFILE", raising=False)
     forget_clients()
-    for name, value in (create_tables() | create_buckets() | create_user_pool() | create_workflow()).items():
+    for name, value in (create_tables() | create_buckets() | create_user_pool() | create_workflows()).items():
         patch.setenv(name, value)
     yield
     patch.undo()  # the tests of other folders have an AWS of their own
@@ -129,7 +131,13 @@ def create_tables() -> dict[str, str]:
         AttributeDefinitions=types[1:],
         BillingMode="PAY_PER_REQUEST",
     )
-    return {table: physical(table) for table in [*NOUN_TABLES, "WAITS_TABLE"]}
+    dynamodb.create_table(
+        TableName=physical("MODELS_INDEX_TABLE"),
+        KeySchema=[{"AttributeName": "term", "KeyType": "HASH"}, {"AttributeName": "segment", "KeyType": "RANGE"}],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("term", "segment")],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    return {table: physical(table) for table in [*NOUN_TABLES, "WAITS_TABLE", "MODELS_INDEX_TABLE"]}
 
 
 def create_buckets() -> dict[str, str]:
@@ -171,15 +179,15 @@ def create_user_pool() -> dict[str, str]:
     return {"USER_POOL_ID": pool, "USER_POOL_CLIENT_ID": client}
 
 
-def create_workflow() -> dict[str, str]:
-    """Create a `process` workflow whose executions run until a test ends them."""
+def create_workflows() -> dict[str, str]:
+    """Create workflows whose executions run until a test ends them; return variable -> ARN."""
     role = boto3.client("iam").create_role(RoleName="workflows", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-    machine = boto3.client("stepfunctions").create_state_machine(
-        name="process",
-        roleArn=role,
-        definition='{"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 3600, "End": true}}}',
-    )
-    return {"PROCESS_WORKFLOW_ARN": machine["stateMachineArn"]}
+    definition = '{"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 3600, "End": true}}}'
+    create = boto3.client("stepfunctions").create_state_machine
+    return {
+        f"{name.upper()}_WORKFLOW_ARN": create(name=name, roleArn=role, definition=definition)["stateMachineArn"]
+        for name in WORKFLOWS
+    }
 
 
 def physical(variable: str) -> str:

@@ -20,6 +20,12 @@ def new_id(prefix: Prefix) -> str:
     return f"{prefix}-{_encode(milliseconds, TIME_CHARACTERS)}{_encode(secrets.randbits(45), RANDOM_CHARACTERS)}"
 
 
+def earliest_id(prefix: Prefix, milliseconds: int) -> str:
+    """Return what sorts before every id made at that time of the epoch or later, and after every earlier one."""
+    within = min(max(milliseconds, 0), 2**48 - 1)
+    return f"{prefix}-{_encode(within, TIME_CHARACTERS)}{_encode(0, RANDOM_CHARACTERS)}"
+
+
 def _encode(number: int, length: int) -> str:
     digits = []
     for _ in range(length):

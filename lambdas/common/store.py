@@ -4,7 +4,9 @@ A record of another user is simply absent: every read names its owner. `by_id` f
 for events and admins.
 """
 
-from collections.abc import Callable
+import random
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
@@ -14,9 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lambdas.common import aws
 from lambdas.common.environment import variable
-from lambdas.common.errors import Conflict, NotFound, Stale
+from lambdas.common.errors import Conflict, NotFound, Stale, Unavailable
 from lambdas.common.pages import Page, decode_cursor, encode_cursor
 
+MAX_BATCH = 100  # keys that one BatchGetItem takes
+MAX_ROUNDS_FOR_NOTHING = 6
 Item = dict[str, Any]  # DynamoDB's wire form: {"name": {"S": "iris"}}
 
 
@@ -73,6 +77,12 @@ class EntityStore(Generic[Record]):
         if not answer["Items"]:
             raise self._absent(id)
         return self.get(answer["Items"][0]["owner"]["S"], id)
+
+    def get_many(self, owner: str, ids: Sequence[str]) -> list[Record]:
+        """Return the records of those ids, in that order; absent ones are left out."""
+        items = read_items(self.table, [key(owner, id) for id in dict.fromkeys(ids)])
+        by_id = {item["id"]["S"]: item for item in items}
+        return [self._record.model_validate(from_item(by_id[id])) for id in ids if id in by_id]
 
     def list(self, owner: str, prefix: str, limit: int, cursor: str | None, **matching: str | None) -> Page[Record]:
         """Return one page of the owner's records whose id starts with `prefix`, newest first.
@@ -247,6 +257,28 @@ def transact(*writes: Write) -> None:
             if reason.get("Code") == "ConditionalCheckFailed":
                 raise write.failure from error
         raise Stale("Somebody else changed the same records at the same moment; try again.") from error
+
+
+def read_items(table: str, keys: Sequence[Item]) -> list[Item]:
+    """Return the items of those keys that there are, in any order; raises Unavailable when DynamoDB will not answer.
+
+    An answer ends at 16 MB, or where the table is throttled; what it leaves unread is asked for again, more slowly.
+    """
+    items: list[Item] = []
+    pending, rounds_for_nothing = list(keys), 0
+    while pending:
+        batch, pending = pending[:MAX_BATCH], pending[MAX_BATCH:]
+        request = {table: {"Keys": batch, "ConsistentRead": True}}
+        answer = aws.client("dynamodb").batch_get_item(RequestItems=request)
+        unread = answer.get("UnprocessedKeys", {}).get(table, {"Keys": []})["Keys"]
+        items += answer["Responses"].get(table, [])
+        pending += unread
+        rounds_for_nothing = rounds_for_nothing + 1 if len(unread) == len(batch) else 0
+        if rounds_for_nothing == MAX_ROUNDS_FOR_NOTHING:
+            raise Unavailable("The platform is busy; try again in a moment.", retry_after=2)
+        if unread:
+            time.sleep(random.uniform(0, 0.05 * 2**rounds_for_nothing))
+    return items
 
 
 def key(owner: str, id: str) -> Item:

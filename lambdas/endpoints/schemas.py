@@ -6,20 +6,19 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from lambdas.common.instances import InstanceType
 from lambdas.common.store import Entity
-from lambdas.models.schemas import ModelName, VersionName
+from lambdas.models.schemas import ModelName, Username, Verdict, VersionOrAlias
 
 Status = Literal["creating", "updating", "in_service", "sleeping", "failed", "deleting"]
-Username = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,38}$")]
 DisplayName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
 
 
 class ModelReference(BaseModel):
-    """A version in the registry; the latest when `version` is absent, yours when `user_id` is."""
+    """A version in the registry, by name or alias; the latest when `version` is absent, yours when `user_id` is."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
     model_id: ModelName
-    version: VersionName | None = None
+    version: VersionOrAlias | None = None
     user_id: Username | None = None
 
 
@@ -32,6 +31,17 @@ class EndpointCreate(BaseModel):
     model: ModelReference
     instance_type: InstanceType | None = Field(default=None, description="The stage's first one when absent.")
     instance_count: int = Field(default=1, ge=1, le=10)
+    accept_risk: bool = Field(
+        default=False, description="Deploy a version that the scanner does not call clean; it is recorded who did."
+    )
+
+
+class AcceptedRisk(BaseModel):
+    """Who deployed a version although the scanner does not call it clean."""
+
+    by: str
+    at: str
+    verdict: Verdict
 
 
 class EndpointFields(BaseModel):
@@ -44,6 +54,7 @@ class EndpointFields(BaseModel):
     instance_count: int
     status: Status = "creating"
     reason: str | None = Field(default=None, description="Why it failed.")
+    accepted_risk: AcceptedRisk | None = None
 
 
 class Endpoint(EndpointFields, Entity):

@@ -11,8 +11,8 @@ from lambdas.common.identity import Caller
 from lambdas.common.ids import new_id
 from lambdas.common.instances import allowed_instance_type
 from lambdas.common.pages import Page
-from lambdas.common.store import EntityStore
-from lambdas.endpoints.schemas import Endpoint, EndpointCreate
+from lambdas.common.store import EntityStore, now
+from lambdas.endpoints.schemas import AcceptedRisk, Endpoint, EndpointCreate
 from lambdas.models import service as models
 from lambdas.models.schemas import ModelVersion
 
@@ -37,6 +37,7 @@ def create(caller: Caller, request: EndpointCreate) -> Endpoint:
     """
     owner = request.model.user_id or caller.username
     version = models.find(caller, owner, request.model.model_id, request.model.version)
+    risk = accepted_risk(version, caller, request.accept_risk)
     artefact = servable(version)
     id = new_id("ep")
     endpoint = Endpoint(
@@ -50,10 +51,31 @@ def create(caller: Caller, request: EndpointCreate) -> Endpoint:
         endpoint_name=f"slipway-{variable('STAGE')}-{id}",
         image_family=version.image or "",
         artefact=artefact,
+        accepted_risk=risk,
     )
     ENDPOINTS.create(endpoint, waits.opening(id, endpoint.owner), models.hold(version, id))
     workflows.start("DEPLOY_WORKFLOW_ARN", endpoint.owner, id)
     return endpoint
+
+
+def accepted_risk(version: ModelVersion, caller: Caller, accepts: bool) -> AcceptedRisk | None:
+    """Return the record that the caller accepts what the scanner found, None where there is nothing to accept.
+
+    Raises Conflict for a malicious version, and for one that is not clean unless the caller says that it may be.
+    """
+    name = f"{version.model_id} {version.version}"
+    if version.verdict == "malicious":
+        raise Conflict(f"{name} is blocked and cannot be deployed: {version.reason}")
+    trained_here = version.job_id is not None and version.verdict == "unscanned"
+    if version.verdict == "clean" or trained_here:
+        return None
+    if not accepts:
+        raise Conflict(
+            f"The scanner calls {name} {version.verdict}; its findings are in GET "
+            f"/ai-models/{version.owner}/{version.model_id}/files?version={version.version}. "
+            "Send accept_risk: true to deploy it all the same; your name is recorded with it."
+        )
+    return AcceptedRisk(by=caller.username, at=now(), verdict=version.verdict)
 
 
 def servable(version: ModelVersion) -> str:
@@ -62,10 +84,9 @@ def servable(version: ModelVersion) -> str:
         raise Conflict(
             f"{version.model_id} {version.version} is {version.status}; only a ready version can be deployed."
         )
-    archive = version.file("model.tar.gz")
-    if version.image is None or archive is None:
+    if version.image is None or version.model_archive is None:
         raise Conflict(f"{version.model_id} {version.version} was not trained here; this platform cannot serve it yet.")
-    return f"s3://{variable('MODELS_BUCKET')}/{archive.file_path}"
+    return f"s3://{variable('MODELS_BUCKET')}/{version.model_archive}"
 
 
 def owned(caller: Caller, id: str) -> Endpoint:

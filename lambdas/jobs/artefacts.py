@@ -22,7 +22,7 @@ class ArtefactError(Exception):
 
 
 def register(job: Job) -> ModelVersion:
-    """Register a completed job's model and return the version; safe to repeat.
+    """Register a completed job's model under the id that the job has for it; safe to repeat.
 
     Raises ArtefactError when the container left something other than the documented files.
     """
@@ -30,6 +30,7 @@ def register(job: Job) -> ModelVersion:
         raise ArtefactError("The training job wrote nothing to /opt/ml/model.")
     bucket, _, key = job.artefact.removeprefix("s3://").partition("/")
     report = read_report(bucket, key.replace("/model.tar.gz", "/output.tar.gz"))
+    assert job.model.id is not None  # given by the step that calls this
     manifest = report["manifest.json"]
     training = TRAINING_TYPES[job.training_type]
     return models.register_trained(

@@ -58,7 +58,7 @@ class Progress(BaseModel):
 class RegisteredModel(BaseModel):
     """The version that a completed job became: `GET /ai-models/{user_id}/{model_id}?version=`."""
 
-    id: str
+    id: str | None = Field(default=None, description="Given when the model is registered: ids sort by that time.")
     model_id: str
     version: str | None = None
 

@@ -16,7 +16,7 @@ from lambdas.datasets import service as datasets
 from lambdas.jobs.outcome import Outcome
 from lambdas.jobs.schemas import Job, JobCreate, RegisteredModel
 from lambdas.jobs.training_types import TRAINING_TYPES
-from lambdas.models import service as models
+from lambdas.models.schemas import RESERVED
 
 JOBS = EntityStore("JOBS_TABLE", Job, "job")
 
@@ -48,7 +48,7 @@ def create(caller: Caller, request: JobCreate) -> Job:
         priority=request.priority,
         max_runtime_seconds=request.max_runtime_seconds,
         stage="queued",
-        model=RegisteredModel(id=models.new_version_id(), model_id=request.model_id or model_id_from(request.name)),
+        model=RegisteredModel(model_id=request.model_id or model_id_from(request.name)),
     )
     JOBS.create(job, waits.opening(id, job.owner), datasets.hold(dataset, id))
     workflows.start("TRAIN_WORKFLOW_ARN", job.owner, job.id)
@@ -58,7 +58,8 @@ def create(caller: Caller, request: JobCreate) -> Job:
 def model_id_from(name: str) -> str:
     """Return a registry name made from a display name: lower case, hyphens for everything else."""
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    return slug[:63].strip("-") or "model"
+    slug = slug[:57].strip("-") or "model"
+    return f"{slug}-model" if slug in RESERVED else slug
 
 
 def owned(caller: Caller, id: str) -> Job:

@@ -17,6 +17,7 @@ from lambdas.jobs import progress as progress_lines
 from lambdas.jobs.outcome import Observation, observe, reason_of
 from lambdas.jobs.schemas import Job
 from lambdas.jobs.service import JOBS
+from lambdas.models import service as models
 
 Event = dict[str, Any]
 TRAIN = "TRAIN_WORKFLOW_ARN"
@@ -229,6 +230,9 @@ def register(event: Event, context: Any) -> None:
 
 def _register(job: Job, observation: Observation) -> None:
     job = JOBS.settle(job, stage="registering", **observation.changes)
+    if job.model.id is None:
+        named = job.model.model_copy(update={"id": models.new_version_id()})
+        job = JOBS.settle(job, unless=lambda job: job.model.id is not None, model=named)
     version = artefacts.register(job)
     model = job.model.model_copy(update={"version": version.version})
     final = job.progress.model_copy(update={"percent": 100.0, "metrics": version.metrics})

@@ -1,8 +1,10 @@
-"""What the registry stores about a model version, and what it shows."""
+"""A model version: what is asked for, stored and shown. The fields and enums are those of the registry's API."""
 
-from typing import Annotated, Any, Literal, get_args
+import json
+import re
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_serializer
 
 from lambdas.common.store import Entity
 
@@ -18,28 +20,111 @@ ModelType = Literal[
     "reinforcement_learning",
     "other",
 ]
-Status = Literal["uploading", "scanning", "ready", "blocked", "failed"]
+Status = Literal["uploading", "scanning", "ready", "blocked", "failed", "deleting"]
 Verdict = Literal["clean", "suspicious", "malicious", "unscanned"]
 Visibility = Literal["private", "shared"]
 
 MODEL_TYPES: tuple[str, ...] = get_args(ModelType)
-RESERVED = {"search", "upload", "uploads", "compare"}  # they are routes under /ai-models
+RESERVED = {"search", "upload", "uploads", "compare"}  # they are routes under /ai-models, so no user has these names
+MAX_JSON_BYTES = 16_384  # of custom metadata: a record is at most 400 KB, and lists read a hundred of them
 
-ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+
+def not_reserved(name: str) -> str:
+    """Return the name unless it is a route."""
+    if name in RESERVED:
+        raise ValueError(f"{name} is a reserved word")
+    return name
+
+
+def no_version(alias: str) -> str:
+    """Return the alias unless it could be taken for a version."""
+    if alias in {"latest", "auto"} or re.match(r"v[0-9]", alias):
+        raise ValueError("looks like a version")
+    return alias
+
+
+def unique(values: list[str]) -> list[str]:
+    """Return the values without repetitions, in order."""
+    return list(dict.fromkeys(values))
+
+
+def parsed(value: Any) -> Any:
+    """Return the object that a stored JSON text stands for; anything else as it is."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def small(value: dict[str, Any]) -> dict[str, Any]:
+    """Return the object if it is JSON, and not too much of it."""
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except RecursionError as error:
+        raise ValueError("is nested too deeply") from error
+    if len(text) > MAX_JSON_BYTES:
+        raise ValueError(f"is more than {MAX_JSON_BYTES} characters as JSON")
+    return value
+
+
+PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$"), AfterValidator(not_reserved)]
 VersionName = Annotated[str, StringConstraints(pattern=r"^v[0-9]{1,9}(\.[0-9]{1,9}){0,2}$")]
+Alias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$"), AfterValidator(no_version)]
+VersionOrAlias = Annotated[str, StringConstraints(pattern=r"^(v[0-9]{1,9}(\.[0-9]{1,9}){0,2}|[a-z][a-z0-9-]{0,31})$")]
+NewVersion = Annotated[str, StringConstraints(pattern=r"^(auto|v[0-9]{1,9}(\.[0-9]{1,9}){0,2})$")]
+Username = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,38}$")]
+DisplayName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120, pattern=PRINTABLE)]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=PRINTABLE)]
+Text = Annotated[str, StringConstraints(max_length=4000)]
+Tag = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f,]*$")
+]
+Tags = Annotated[list[Tag], Field(max_length=20), AfterValidator(unique)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Loss = Annotated[float, Field(allow_inf_nan=False)]
+Shape = Annotated[list[Annotated[int, Field(ge=-1, le=10**12)]], Field(max_length=16)]
+Dependencies = Annotated[list[Annotated[str, StringConstraints(max_length=200)]], Field(max_length=200)]
+Reference = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,38}/[a-z0-9][a-z0-9._-]{0,62}@v[0-9.]{1,30}$"),
+    Field(description="A version in this registry: `user_id/model_id@version`.", examples=["ada/bert-base@v1"]),
+]
+# Kept in the table as text: DynamoDB's numbers and its 32 levels would change what people wrote.
+Json = Annotated[dict[str, Any], BeforeValidator(parsed)]
+CustomMetadata = Annotated[Json, AfterValidator(small)]
+
+
+class Finding(BaseModel):
+    """What the scanner saw in a file, and where."""
+
+    severity: Literal["malicious", "suspicious", "info"]
+    code: str
+    message: str
 
 
 class ModelFile(BaseModel):
-    """One file of a version. `file_hash` is the SHA-256 that the registry computed itself."""
+    """One file of a version."""
 
-    filename: str
+    filename: str = Field(description="With its folders, as in `weights/layer1.pth`.")
     file_path: str = Field(description="The object's key in the models bucket.")
     file_size: int
-    file_type: str
-    file_hash: str
+    file_type: str = Field(description="The extension.", examples=[".onnx"])
+    file_hash: str | None = Field(
+        default=None, description="SHA-256, computed by the registry; null until scanned, and for files over 1 GiB."
+    )
     content_type: str = "application/octet-stream"
     is_primary: bool = False
     description: str | None = None
+    format: str | None = Field(default=None, description="What the content says that it is.")
+    verdict: Verdict = "unscanned"
+    findings: list[Finding] = Field(default_factory=list)
+
+
+class StoredFile(ModelFile):
+    """A file as the manifest keeps it; `crc32` is S3's own, and None until the object is there."""
+
+    crc32: int | None = None
+    scanned: bool = False
+    framework: Framework | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
 
 
 class PrimaryMetric(BaseModel):
@@ -55,48 +140,91 @@ class TrainingResults(BaseModel):
 
     primary_metric: PrimaryMetric | None = None
     metrics: dict[str, float] = Field(default_factory=dict)
+    history: list[dict[str, Any]] = Field(default_factory=list)
 
 
-class ModelFields(BaseModel):
+class MetricRange(BaseModel):
+    """What a figure came to while the model trained."""
+
+    last: float
+    min: float
+    max: float
+
+
+class Described(BaseModel):
+    """What its owner says of a version, beside its name and kind; all of it may be left out, and changed later."""
+
+    description: Text | None = None
+    algorithm: Line | None = None
+    tags: Tags = Field(default_factory=list)
+    training_accuracy: Fraction | None = None
+    validation_accuracy: Fraction | None = None
+    test_accuracy: Fraction | None = None
+    training_loss: Loss | None = None
+    training_dataset: Line | None = None
+    python_version: Line | None = None
+    hardware_requirements: Line | None = None
+    base_model: Reference | None = None
+    change_note: Text | None = None
+
+
+class ModelFields(Described):
     """What a version says of itself, to its owner and to those it is shared with."""
 
-    model_id: ModelName
-    version: VersionName
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_id: str
+    version: str
     name: str
-    description: str | None = None
-    framework: Framework
+    framework: Framework = Field(description="As declared; `detected_framework` is what the files say.")
+    detected_framework: Framework | None = None
     model_type: ModelType
-    algorithm: str | None = None
     status: Status
+    reason: str | None = Field(default=None, description="Why it failed or is blocked.")
     verdict: Verdict = "unscanned"
     visibility: Visibility = "private"
-    files: list[ModelFile] = Field(default_factory=list)
+    file_count: int = 0
     primary_file_path: str | None = None
-    primary_metric: PrimaryMetric | None = None
-    metrics: dict[str, Any] = Field(default_factory=dict)
-    test_accuracy: float | None = None
-    parameters: dict[str, Any] = Field(default_factory=dict)
-    image: str | None = Field(default=None, description="The image family that trained it and can serve it.")
-    job_id: str | None = None
-    training_dataset: str | None = None
-    dataset_version: int | None = None
-    tags: list[str] = Field(default_factory=list)
+    input_shape: list[int] | None = None
+    output_shape: list[int] | None = None
+    num_parameters: int | None = None
+    dependencies: list[str] = Field(default_factory=list)
+    custom_metadata: Json = Field(default_factory=dict)
+    aliases: list[str] = Field(default_factory=list)
     is_active: bool = True
     is_production_ready: bool = False
+    primary_metric: PrimaryMetric | None = None
+    metrics: Json = Field(default_factory=dict)
+    metric_ranges: dict[str, MetricRange] = Field(default_factory=dict)
+    parameters: Json = Field(default_factory=dict)
+    image: str | None = Field(default=None, description="The image family that trained it and can serve it.")
+    job_id: str | None = None
+    dataset_version: int | None = None
 
 
 class ModelVersion(ModelFields, Entity):
-    """A version as it is stored."""
+    """A version as it is stored; its files are listed in its manifest, in S3."""
 
+    ordinal: int = 0
+    """The how-manieth of its owner's versions it is: its place in the search index."""
+    indexed: bool = False
+    size_bytes: int = 0
     image_uri: str | None = None
+    model_archive: str | None = None
+    """The key of the archive that a training container made, which its image can serve."""
 
-    def file(self, filename: str) -> ModelFile | None:
-        """Return the file of that name, or None."""
-        return next((file for file in self.files if file.filename == filename), None)
+    @field_serializer("custom_metadata", "metrics", "parameters")
+    def as_text(self, value: dict[str, Any]) -> str:
+        return json.dumps(value)
+
+    @property
+    def prefix(self) -> str:
+        """The prefix of its objects in the models bucket."""
+        return f"{self.owner}/{self.model_id}/{self.version}/"
 
 
-class ModelPublic(ModelFields):
-    """A version as it is shown."""
+class ModelSummary(ModelFields):
+    """A version as lists show it."""
 
     id: str
     user_id: str
@@ -107,15 +235,22 @@ class ModelPublic(ModelFields):
     updated_at: str
 
     @classmethod
-    def of(cls, version: ModelVersion) -> "ModelPublic":
+    def of(cls, version: ModelVersion, **more: Any) -> Self:
         """Return what may be shown of a version."""
         endpoints = sorted(holder for holder in version.holds if holder.startswith("ep-"))
-        shown = version.model_dump(exclude={"owner", "holds", "revision", "schema_version", "image_uri"})
-        size = sum(file.file_size for file in version.files)
+        hidden = {"owner", "holds", "revision", "schema_version", "image_uri"}
+        hidden |= {"ordinal", "indexed", "size_bytes", "model_archive"}
         return cls(
-            **shown,
+            **version.model_dump(exclude=hidden),
             user_id=version.owner,
-            model_size_mb=round(size / 1_000_000, 3),
+            model_size_mb=round(version.size_bytes / 1_000_000, 3),
             deployed=bool(endpoints),
             endpoints=endpoints,
+            **more,
         )
+
+
+class ModelPublic(ModelSummary):
+    """A version with its files."""
+
+    files: list[ModelFile]

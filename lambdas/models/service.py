@@ -1,110 +1,192 @@
-"""The rules of the registry: versions, who may read them, and how a trained model becomes one."""
+"""The rules of the registry: who may read and change which version, and what can be done with one."""
 
-import hashlib
-import json
-from typing import Any
+import re
+from dataclasses import replace
 
-from lambdas.common import aws, uploads
-from lambdas.common.environment import variable
-from lambdas.common.errors import Conflict, NotFound, Stale
+from lambdas.common.errors import BadRequest, Conflict, NotFound
 from lambdas.common.identity import Caller
 from lambdas.common.ids import new_id
-from lambdas.common.pages import Page
-from lambdas.common.store import EntityStore, Write, from_item, key, transact
-from lambdas.models.schemas import ModelFile, ModelVersion, TrainingResults
+from lambdas.common.pages import MAX_PAGE, Page
+from lambdas.common.store import Write
+from lambdas.models import aliases, comparison, deletion, lineage, manifest, search_index, upload, versions
+from lambdas.models.comparison import Comparison
+from lambdas.models.folder import read_folder
+from lambdas.models.lineage import Lineage
+from lambdas.models.records import MODELS
+from lambdas.models.requests import FileUpload, FolderUpload, ModelUpdate, SingleUpload, UploadCreate
+from lambdas.models.schemas import ModelFile, ModelPublic, ModelVersion
+from lambdas.models.search_terms import Filter
+from lambdas.models.trained import register_trained as register_trained  # the jobs call it
 
-MODELS = EntityStore("MODELS_TABLE", ModelVersion, "model version")
-CHUNK = 8 * 1024 * 1024
-ATTEMPTS = 20  # concurrent registrations of one model that a caller may lose to before it gives up
+# ------------------------------------------------------------------------------------------------------ reads
 
 
 def find(caller: Caller, owner: str, model_id: str, version: str | None) -> ModelVersion:
-    """Return a version (None: the latest) that the caller may read; raises NotFound."""
-    pointer = _pointer(owner, f"name#{model_id}#{version}" if version else f"latest#{model_id}")
-    if pointer is None:
-        wanted = f"{model_id} {version}" if version else model_id
-        raise NotFound(f"{owner} has no model {wanted} that you may see.")
-    found = MODELS.get(owner, pointer["target"])
-    if not may_read(caller, found):
-        raise NotFound(f"{owner} has no model {model_id} that you may see.")
+    """Return a version by name or alias (None: the latest) that the caller may read; raises NotFound."""
+    found = versions.resolve(owner, model_id, version)
+    if found is None or not may_read(caller, found):
+        raise NotFound(f"{owner} has no model {model_id}{f' {version}' if version else ''} that you may see.")
     return found
+
+
+def find_to_download(caller: Caller, owner: str, model_id: str, version: str | None) -> ModelVersion:
+    """Return a version whose files the caller may have: others than its owner get those that are ready."""
+    found = find(caller, owner, model_id, version)
+    if found.status != "ready" and not may_change(caller, owner):
+        raise Conflict(f"{model_id} {found.version} is {found.status}; its owner alone may download it.")
+    return found
+
+
+def find_to_change(caller: Caller, owner: str, model_id: str, version: str | None) -> ModelVersion:
+    """Return a version that the caller may change: the owner's own, any for an admin; raises NotFound."""
+    if may_change(caller, owner) and (found := versions.resolve(owner, model_id, version)):
+        return found
+    raise NotFound(f"{owner} has no model {model_id}{f' {version}' if version else ''} that you may change.")
+
+
+def find_upload(caller: Caller, id: str) -> ModelVersion:
+    """Return the version of an upload plan by its id; raises NotFound unless the caller may change it."""
+    version = MODELS.find(id) if caller.is_admin else MODELS.get(caller.username, id)
+    if version.status == "deleting":
+        raise NotFound(f"There is no upload {id}.")
+    return version
 
 
 def may_read(caller: Caller, version: ModelVersion) -> bool:
     """Return whether the caller is the owner, an admin, or it is shared."""
-    return caller.username == version.owner or caller.is_admin or version.visibility == "shared"
+    return may_change(caller, version.owner) or version.visibility == "shared"
 
 
-def list_versions(
-    caller: Caller, owner: str, limit: int, cursor: str | None, **matching: str | None
+def may_change(caller: Caller, owner: str) -> bool:
+    """Return whether the caller is the owner or an admin."""
+    return caller.username == owner or caller.is_admin
+
+
+def search(
+    caller: Caller, owner: str, wanted: Filter, limit: int, cursor: str | None, skip: int = 0
 ) -> Page[ModelVersion]:
-    """Return a page of the owner's versions: all of them to the owner and admins, the shared ones to others."""
-    if caller.username != owner and not caller.is_admin:
-        matching["visibility"] = "shared"
-    return MODELS.list(owner, "mdl-", limit, cursor, **matching)
+    """Return a page of the owner's versions, newest first: all to the owner and admins, the shared ones to others."""
+    if not may_change(caller, owner):
+        wanted = replace(wanted, shared_only=True)
+    return search_index.search(owner, wanted, limit, cursor, skip, versions.living)
 
 
-def download_url(version: ModelVersion, filename: str) -> str:
-    """Return a presigned URL of one file; raises NotFound naming the files there are."""
-    file = version.file(filename)
-    if file is None:
-        names = ", ".join(file.filename for file in version.files[:20]) or "none yet"
-        raise NotFound(f"{version.model_id} {version.version} has no file {filename}; its files are {names}.")
-    return uploads.download_url(variable("MODELS_BUCKET"), file.file_path, file.filename)
+def versions_of(caller: Caller, owner: str, model_id: str, limit: int, cursor: str | None) -> Page[ModelVersion]:
+    """Return a page of a model's versions, newest first; raises NotFound when there is none to see."""
+    page = search(caller, owner, Filter(model_id=model_id), limit, cursor)
+    if not page.items and cursor is None:
+        raise NotFound(f"{owner} has no model {model_id} that you may see.")
+    return page
 
 
-def next_version(owner: str, id: str, **fields: Any) -> ModelVersion:
-    """Create the next version (v1, v2, ...) of `fields["model_id"]` under the id given, in status `uploading`.
-
-    The id makes this safe to repeat: a version that exists under it is returned as it is.
-    Raises Conflict when others keep registering the same model at the same moment.
-    """
-    try:
-        return MODELS.get(owner, id)
-    except NotFound:
-        pass
-    for _ in range(ATTEMPTS):
-        latest = _pointer(owner, f"latest#{fields['model_id']}")
-        number = latest["number"] + 1 if latest else 1
-        version = ModelVersion(owner=owner, id=id, version=f"v{number}", status="uploading", **fields)
-        try:
-            transact(MODELS.creation(version), _name_taken(version), _latest(version, number))
-        except Stale:
-            continue
-        return version
-    raise Conflict(f"Many versions of {fields['model_id']} are being registered at once; try again.")
+def compare(caller: Caller, references: list[str]) -> Comparison:
+    """Return versions side by side; raises BadRequest for something else than 2 to 10 references, NotFound."""
+    found = [re.fullmatch(r"([^/@]+)/([^/@]+)@([^/@]+)", text) for text in references]
+    if not 2 <= len(found) <= 10 or not all(found):
+        message = "give 2 to 10 of user_id/model_id@version, separated by commas"
+        raise BadRequest(f"Nothing can be compared: {message}.", errors=[{"field": "models", "message": message}])
+    return comparison.compare([find(caller, *match.groups()) for match in found if match])
 
 
-def register_trained(
-    owner: str, id: str, source: tuple[str, str], report: dict[str, Any], results: TrainingResults, **fields: Any
-) -> ModelVersion:
-    """Make a registry version from a training job's artefact, and return it ready. Safe to repeat.
+def lineage_of(caller: Caller, version: ModelVersion) -> Lineage:
+    """Return where a version comes from, and which others name it as their base model."""
+    derived = search(caller, version.owner, Filter(base_model=lineage.reference(version)), MAX_PAGE, None)
+    return lineage.lineage(version, derived.items)
 
-    `source` is (bucket, key) of model.tar.gz; `report` holds the small files that go beside it, by name.
-    """
-    version = next_version(owner, id, **fields)
-    if version.status == "ready":
-        return version
-    bucket, prefix = variable("MODELS_BUCKET"), f"{owner}/{version.model_id}/{version.version}/"
-    aws.client("s3").copy(
-        CopySource={"Bucket": source[0], "Key": source[1]}, Bucket=bucket, Key=f"{prefix}model.tar.gz"
+
+def public(version: ModelVersion) -> ModelPublic:
+    """Return a version as it is shown, with its files."""
+    return ModelPublic.of(version, files=shown_files(version))
+
+
+def shown_files(version: ModelVersion) -> list[ModelFile]:
+    """Return the files of a version as they are shown."""
+    return [ModelFile.model_validate(file.model_dump()) for file in manifest.files_of(version)]
+
+
+# ---------------------------------------------------------------------------------------------------- uploads
+
+
+def upload_single(caller: Caller, form: SingleUpload) -> ModelVersion:
+    """Register a version with the one file of a form; raises BadRequest, Conflict, NotFound, TooLarge."""
+    upload.refuse_large(form.file.size or 0)
+    if not form.file.filename:
+        raise BadRequest("The file has no name.", errors=[{"field": "file", "message": "send it with a filename"}])
+    body = form.file.file.read()
+    file = FileUpload(filename=form.file.filename, size=len(body), is_primary=form.is_primary)
+    return upload.upload_form(owner_of(caller, form.user_id), form, [(file, body)])
+
+
+def upload_folder(caller: Caller, form: FolderUpload) -> ModelVersion:
+    """Register a version with the files in a form's ZIP; raises BadRequest naming the member, Conflict, TooLarge."""
+    upload.refuse_large(form.zip_file.size or 0)
+    owner = owner_of(caller, form.user_id)
+    members = read_folder(form.zip_file.file, form.preserve_structure)
+    files = [(FileUpload(filename=name, size=len(body)), body) for name, body in members]
+    return upload.upload_form(owner, form, files)
+
+
+def start_upload(caller: Caller, new: UploadCreate) -> ModelVersion:
+    """Register a version whose files come by presigned URLs; raises BadRequest, Conflict, NotFound, TooLarge."""
+    return upload.start(owner_of(caller, new.user_id), new)
+
+
+def owner_of(caller: Caller, user_id: str | None) -> str:
+    """Return whose a new version is; raises NotFound for somebody else's, which an admin alone may make."""
+    owner = user_id or caller.username
+    if not may_change(caller, owner):
+        raise NotFound(f"There is no user {owner} for whom you may register models; you are {caller.username}.")
+    return owner
+
+
+# ---------------------------------------------------------------------------------------------------- changes
+
+
+def update(version: ModelVersion, changes: ModelUpdate) -> ModelVersion:
+    """Store what was sent of the changes; raises BadRequest for a file that there is not."""
+    sent = changes.model_dump(exclude_unset=True)
+    descriptions = {file["filename"]: file["description"] for file in sent.pop("files", [])}
+    if unknown := descriptions.keys() - {file.filename for file in manifest.files_of(version)}:
+        message = f"there is no {min(unknown)}"
+        raise BadRequest(f"The file cannot be described: {message}.", errors=[{"field": "files", "message": message}])
+    # In the index before in the table, out of it after: what the table has is always found.
+    search_index.extend(version, version.model_copy(update=sent))
+    updated = MODELS.settle(version, **sent) if sent else version
+    manifest.write(
+        updated,
+        lambda files: [
+            file.model_copy(update={"description": descriptions.get(file.filename, file.description)}) for file in files
+        ],
     )
-    files = [_file(bucket, f"{prefix}model.tar.gz", "application/gzip", is_primary=True)]
-    for name, content in report.items():
-        _put_json(bucket, f"{prefix}{name}", content)
-        files.append(_file(bucket, f"{prefix}{name}", "application/json"))
-    changes = {
-        "status": "ready",
-        "files": files,
-        "primary_file_path": files[0].file_path,
-        "primary_metric": results.primary_metric,
-        "metrics": results.metrics,
-        "test_accuracy": results.metrics.get("test_accuracy"),
-    }
-    # The record beside its bytes, and before it is ready: the registry can be rebuilt from S3 alone.
-    record = version.model_copy(update=changes).model_dump(mode="json", exclude={"holds", "revision"})
-    _put_json(bucket, f"{prefix}registry.json", record)
-    return MODELS.update(version, **changes)
+    search_index.retract(version, updated)
+    return updated
+
+
+def delete(caller: Caller, owner: str, model_id: str, name: str | None) -> None:
+    """Delete a version; without a name, the only one. Raises BadRequest naming them, Conflict while it is in use."""
+    if name is None:
+        there = versions.of_model(owner, model_id) if may_change(caller, owner) else []
+        if len(there) > 1:
+            names = ", ".join(version.version for version in there[:20])
+            message = f"{model_id} has several versions; say which: {names}"
+            raise BadRequest(f"{message}.", errors=[{"field": "version", "message": message}])
+        name = there[0].version if there else None
+    version = find_to_change(caller, owner, model_id, name)
+    deletion.finish(deletion.begin(version))
+
+
+def set_alias(version: ModelVersion, alias: str) -> ModelVersion:
+    """Make an alias point to a version and to no other."""
+    return aliases.point(version, alias)
+
+
+def remove_alias(caller: Caller, owner: str, model_id: str, alias: str) -> None:
+    """Remove an alias; raises NotFound."""
+    find_to_change(caller, owner, model_id, alias)
+    aliases.remove(owner, model_id, alias)
+
+
+# ------------------------------------------------------------------------------------------- for later nouns
 
 
 def hold(version: ModelVersion, holder: str) -> Write:
@@ -120,50 +202,3 @@ def release(owner: str, id: str, holder: str) -> Write:
 def new_version_id() -> str:
     """Return an id for a version that is about to be registered."""
     return new_id("mdl")
-
-
-def _put_json(bucket: str, key: str, content: Any) -> None:
-    body = json.dumps(content, indent=1).encode()
-    aws.client("s3").put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json")
-
-
-def _file(bucket: str, key: str, content_type: str, is_primary: bool = False) -> ModelFile:
-    digest, size = hashlib.sha256(), 0
-    for chunk in aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(CHUNK):
-        digest.update(chunk)
-        size += len(chunk)
-    name = key.rsplit("/", 1)[-1]
-    return ModelFile(
-        filename=name,
-        file_path=key,
-        file_size=size,
-        file_type="." + name.split(".", 1)[-1],
-        file_hash=digest.hexdigest(),
-        content_type=content_type,
-        is_primary=is_primary,
-    )
-
-
-def _pointer(owner: str, id: str) -> dict[str, Any] | None:
-    table = variable("MODELS_TABLE")
-    answer = aws.client("dynamodb").get_item(TableName=table, Key=key(owner, id), ConsistentRead=True)
-    return from_item(answer["Item"]) if "Item" in answer else None
-
-
-def _name_taken(version: ModelVersion) -> Write:
-    item = {"owner": version.owner, "id": f"name#{version.model_id}#{version.version}", "target": version.id}
-    return Write.put(variable("MODELS_TABLE"), item, Stale("Model with this ID and version already exists"))
-
-
-def _latest(version: ModelVersion, number: int) -> Write:
-    """Return the write that makes `version` the latest, if `number - 1` still is."""
-    update = {
-        "TableName": variable("MODELS_TABLE"),
-        "Key": key(version.owner, f"latest#{version.model_id}"),
-        "UpdateExpression": "SET #number = :number, #target = :target",
-        "ConditionExpression": "#number = :before" if number > 1 else "attribute_not_exists(id)",
-        "ExpressionAttributeNames": {"#number": "number", "#target": "target"},
-        "ExpressionAttributeValues": {":number": {"N": str(number)}, ":target": {"S": version.id}}
-        | ({":before": {"N": str(number - 1)}} if number > 1 else {}),
-    }
-    return Write("Update", update, Stale("Another version was registered at the same moment."))

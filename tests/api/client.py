@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import requests
+
 from lambdas.common.app import Handler
 
 
@@ -26,14 +28,25 @@ class ApiClient:
     username: str
     group: str | None = None
 
-    def call(self, method: str, url: str, body: Any = None, claims: dict[str, str] | None = None) -> Answer:
-        """Send a request; `claims` replaces those of the user's ID token ({} for a route without authorizer)."""
+    def call(
+        self,
+        method: str,
+        url: str,
+        body: Any = None,
+        claims: dict[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> Answer:
+        """Send a request; `claims` replaces those of the user's ID token ({} for a route without authorizer).
+
+        The body of the answer is parsed when it is JSON, text when it is text, bytes when it is neither.
+        """
         parts = urlsplit(url)
-        event = proxy_event(method, parts.path, parts.query, body, self.claims() if claims is None else claims)
+        claims = self.claims() if claims is None else claims
+        event = proxy_event(method, parts.path, parts.query, body, claims, content_type)
         answer = self.handler(event, None)
         text = answer["body"]
         if answer.get("isBase64Encoded"):
-            text = base64.b64decode(text).decode()
+            text = decoded(base64.b64decode(text))
         headers = {name.lower(): values[-1] for name, values in answer.get("multiValueHeaders", {}).items()}
         headers |= {name.lower(): value for name, value in answer.get("headers", {}).items()}
         is_json = headers.get("content-type", "").startswith("application/json")
@@ -52,6 +65,15 @@ class ApiClient:
         """Send a POST."""
         return self.call("POST", url, body)
 
+    def post_form(self, url: str, files: dict[str, Any], fields: dict[str, Any]) -> Answer:
+        """Send a form with files, as `requests` encodes it."""
+        prepared = requests.Request("POST", "http://api", files=files, data=fields).prepare()
+        return self.call("POST", url, prepared.body, content_type=prepared.headers["Content-Type"])
+
+    def put(self, url: str, body: Any) -> Answer:
+        """Send a PUT."""
+        return self.call("PUT", url, body)
+
     def patch(self, url: str, body: Any) -> Answer:
         """Send a PATCH."""
         return self.call("PATCH", url, body)
@@ -61,7 +83,17 @@ class ApiClient:
         return self.call("DELETE", url)
 
 
-def proxy_event(method: str, path: str, query: str, body: Any, claims: dict[str, str]) -> dict[str, Any]:
+def decoded(body: bytes) -> str | bytes:
+    """Return a body as text if it is text."""
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return body
+
+
+def proxy_event(
+    method: str, path: str, query: str, body: Any, claims: dict[str, str], content_type: str = "application/json"
+) -> dict[str, Any]:
     """Return the event of a REST API (v1) with Lambda proxy integration and a Cognito authorizer.
 
     Developer guide of API Gateway, "Input format of a Lambda function for proxy integration".
@@ -70,7 +102,8 @@ def proxy_event(method: str, path: str, query: str, body: Any, claims: dict[str,
     multi: dict[str, list[str]] = {}
     for name, value in pairs:
         multi.setdefault(name, []).append(value)
-    text = None if body is None else body if isinstance(body, str) else json.dumps(body)
+    text = None if body is None else body if isinstance(body, str | bytes) else json.dumps(body)
+    content = text.encode() if isinstance(text, str) else text
     context: dict[str, Any] = {
         "requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
         "stage": "api",
@@ -83,7 +116,7 @@ def proxy_event(method: str, path: str, query: str, body: Any, claims: dict[str,
     }
     if claims:
         context["authorizer"] = {"claims": claims}
-    headers = {"Host": "api.example.org", "Content-Type": "application/json", "X-Forwarded-Proto": "https"}
+    headers = {"Host": "api.example.org", "Content-Type": content_type, "X-Forwarded-Proto": "https"}
     return {
         "resource": "/{proxy+}",
         "path": path,
@@ -96,6 +129,6 @@ def proxy_event(method: str, path: str, query: str, body: Any, claims: dict[str,
         "stageVariables": None,
         "requestContext": context,
         # The stage's binary media types are */*, so every body arrives in base64.
-        "body": None if text is None else base64.b64encode(text.encode()).decode(),
-        "isBase64Encoded": text is not None,
+        "body": None if content is None else base64.b64encode(content).decode(),
+        "isBase64Encoded": content is not None,
     }

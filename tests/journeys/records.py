@@ -74,9 +74,8 @@ def wire(values: dict[str, Any]) -> Item:
 def copy_unservable_model(records: Records, owner: str, version_id: str, model_id: str) -> str:
     """Register a copy of a model version as `model_id` v1 whose archive is none; return the copy's id."""
     version = from_item(records.read("models", owner, version_id) or {})
-    paths = {file["filename"]: file["file_path"] for file in version["files"]}
-    files = [file | {"file_path": paths["metrics.json"]} for file in version["files"]]
-    changes = {"model_id": model_id, "version": "v1", "files": files, "holds": None}
+    no_archive = version["model_archive"].replace("model.tar.gz", "metrics.json")
+    changes = {"model_id": model_id, "version": "v1", "model_archive": no_archive, "holds": None}
     copied = records.copy("models", owner, version_id, **changes)
     records.write("models", owner=owner, id=f"latest#{model_id}", target=copied, number=1)
     records.write("models", owner=owner, id=f"name#{model_id}#v1", target=copied)

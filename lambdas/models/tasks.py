@@ -1,0 +1,157 @@
+"""What happens to model versions off-stage: the steps of `scan`, the ZIP of a version, and keeping records true."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from lambdas.common import uploads, waits, workflows
+from lambdas.common.environment import variable
+from lambdas.common.errors import NotFound
+from lambdas.common.observability import logger
+from lambdas.models import archive as archives
+from lambdas.models import deletion, downloads, duplicates, manifest, scan, search_index, upload
+from lambdas.models.rebuild import restore_page
+from lambdas.models.records import MODELS
+from lambdas.models.schemas import ModelVersion, StoredFile
+
+Event = dict[str, Any]
+BATCH = 40  # files a step; with their URLs about 80 KB, of the 256 KB that a workflow carries
+UPLOAD_DAYS = 7  # the bucket's lifecycle gives up an unfinished upload after as many
+FORM_MINUTES = 15  # a request lives half a minute
+NOT_UPLOADED = f"The upload was not completed within {UPLOAD_DAYS} days; delete this version and begin again."
+INTERRUPTED = "The scan was interrupted; delete this version and upload it again."
+
+
+# ------------------------------------------------------------------------------------------------------ scan
+
+
+def process(event: Event, context: Any) -> dict[str, Any]:
+    """One step of `scan`: {"step": "next" | "record" | "finish", "owner", "id"} and what the step needs."""
+    nothing = {"owner": event["owner"], "id": event["id"], "files": []}
+    try:
+        version = MODELS.get(event["owner"], event["id"])
+    except NotFound:
+        logger.info("deleted meanwhile", extra={"id": event["id"]})
+        return nothing
+    if version.status == "scanning":
+        nothing["files"] = STEPS[event["step"]](version, event) or []
+    return nothing
+
+
+def next_files(version: ModelVersion, event: Event) -> list[dict[str, Any]]:
+    """Return the next files to scan, each with the URL by which the scanner reads it and nothing else."""
+    copies = {file.filename: file.copy_of for file in upload.read_plan(version) if file.copy_of}
+
+    def arrived(file: StoredFile) -> StoredFile:
+        if file.filename in copies:
+            duplicates.copy(copies[file.filename], file.file_path)
+        size, crc32 = uploads.checksum_of(variable("MODELS_BUCKET"), file.file_path)
+        return file.model_copy(update={"file_size": size, "crc32": crc32})
+
+    waiting = [file for file in manifest.files_of(version) if not file.scanned][:BATCH]
+    found = {file.filename: arrived(file) for file in waiting if file.crc32 is None}
+    if found:
+        manifest.write(version, lambda files: [found.get(file.filename, file) for file in files])
+    return [
+        {"filename": file.filename, "size": file.file_size, "url": url_of(file)}
+        for file in (found.get(file.filename, file) for file in waiting)
+    ]
+
+
+def url_of(file: StoredFile) -> str:
+    """Return a presigned URL of one file."""
+    return uploads.download_url(variable("MODELS_BUCKET"), file.file_path, "file")
+
+
+def record(version: ModelVersion, event: Event) -> None:
+    """Store what the scanner said of some files."""
+    reports = {report["filename"]: report for report in event["reports"]}
+    files = manifest.write(version, lambda files: [scan.scanned(file, reports.get(file.filename)) for file in files])
+    duplicates.remember(version, [file for file in files if file.filename in reports])
+
+
+def finish(version: ModelVersion, event: Event) -> None:
+    """Store the verdict on a version whose files are all scanned, and what they say of the model."""
+    if not version.indexed:  # registered by a request that did not live to do it
+        search_index.add(version)
+    version = MODELS.settle(
+        version,
+        waits.closing(version.id),
+        unless=lambda version: version.status != "scanning",
+        **scan.outcome(version, manifest.files_of(version)),
+    )
+    manifest.write(version)
+
+
+STEPS: dict[str, Callable[[ModelVersion, Event], list[dict[str, Any]] | None]] = {
+    "next": next_files,
+    "record": record,
+    "finish": finish,
+}
+
+
+# --------------------------------------------------------------------------------------------------- archive
+
+
+def archive(event: Event, context: Any) -> None:
+    """Make the ZIP of a version inside S3: {"owner", "id"}."""
+    version = MODELS.get(event["owner"], event["id"])
+    members = downloads.members(manifest.files_of(version))
+    archives.make(variable("MODELS_BUCKET"), members, archives.archive_key(version.prefix, members))
+
+
+# --------------------------------------------------------------------------------------------------- recover
+
+
+def recover(event: Event, context: Any) -> None:
+    """Bring versions that are under way into the state they should be in.
+
+    Takes an EventBridge event: "Step Functions Execution Status Change" names one version, the schedule means all.
+    """
+    named = event["detail"]["name"][: len("mdl-") + 19] if event.get("source") == "aws.states" else "mdl-"
+    waits.reconcile_all(named, reconcile)
+
+
+def reconcile(owner: str, id: str) -> None:
+    """Finish, start again or give up one version that is under way, whatever it got stuck in."""
+    try:
+        version = MODELS.get(owner, id)
+    except NotFound:
+        logger.warning("a wait without a version", extra={"id": id})
+        return
+    if version.status == "deleting":
+        deletion.finish(version)
+    elif version.status == "uploading" and version.job_id is None:
+        reconcile_upload(version)
+    elif version.status == "scanning":
+        reconcile_scan(version)
+
+
+def reconcile_upload(version: ModelVersion) -> None:
+    """Take away what a form's request left when it died; fail an upload that nobody goes on with."""
+    age = datetime.now(UTC) - datetime.fromisoformat(version.created_at)
+    planned = upload.read_plan(version)
+    if not planned and age > timedelta(minutes=FORM_MINUTES):
+        deletion.finish(deletion.begin(version))
+    elif age > timedelta(days=UPLOAD_DAYS):
+        upload.abort(version)
+        version = MODELS.settle(version, waits.closing(version.id), status="failed", reason=NOT_UPLOADED)
+        manifest.write(version)
+
+
+def reconcile_scan(version: ModelVersion) -> None:
+    """Start a scan that never began; fail a version whose scan ended without saying how."""
+    execution = workflows.execution("SCAN_WORKFLOW_ARN", version.id)
+    if execution["status"] == "ABSENT":
+        workflows.start("SCAN_WORKFLOW_ARN", version.owner, version.id)
+    elif execution["status"] != "RUNNING":
+        version = MODELS.settle(version, waits.closing(version.id), status="failed", reason=INTERRUPTED)
+        manifest.write(version)
+
+
+# --------------------------------------------------------------------------------------------------- rebuild
+
+
+def rebuild(event: Event, context: Any) -> dict[str, Any]:
+    """Restore the next versions from their manifests: {"cursor": null or the last answer's}."""
+    return restore_page(event.get("cursor"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from lambdas.scanner.source import Source
 
 HEAD = 64 * 1024  # what detection looks at
@@ -92,7 +91,7 @@ def by_content(head: bytes, filename: str, source: Source) -> str | None:
         return "hdf5"
     if is_safetensors(head, source.size):
         return "safetensors"
-    if head.startswith(b"{L") or head.startswith((b"{i\x07learner", b"binf")):
+    if head.startswith((b"{L", b"{i\x07learner", b"binf")):
         return "xgboost"
     if head.startswith(b"tree\nversion=v"):
         return "lightgbm"

@@ -1,11 +1,14 @@
 """AWS clients, made on first use and kept for the life of the process."""
 
 import os
+import threading
 from functools import cache
 from typing import Any
 
 # boto3 is imported inside the functions: importing it costs a third of a cold start, and a request that
 # needs no AWS call should not pay for it.
+
+ONE_AT_A_TIME = threading.Lock()  # threads may share a client, but boto3 does not make two at once
 
 
 @cache
@@ -16,7 +19,8 @@ def client(service: str) -> Any:
 
     seconds = 65 if service == "sagemaker-runtime" else 20  # a model may take 60
     config = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=3, read_timeout=seconds)
-    return boto3.client(service, config=config)
+    with ONE_AT_A_TIME:
+        return boto3.client(service, config=config)
 
 
 @cache
@@ -34,9 +38,9 @@ def s3_presigner() -> Any:
     region = os.environ.get("AWS_REGION", os.environ.get("AWS_DEFAULT_REGION"))
     # The regional host name: the global one redirects, and a redirect breaks the signature.
     regional = endpoint or (f"https://s3.{region}.amazonaws.com" if region else None)
-    return boto3.client(
-        "s3", endpoint_url=regional, config=Config(signature_version="s3v4", s3={"addressing_style": addressing})
-    )
+    config = Config(signature_version="s3v4", s3={"addressing_style": addressing})
+    with ONE_AT_A_TIME:
+        return boto3.client("s3", endpoint_url=regional, config=config)
 
 
 def error_code(error: Exception) -> str:

@@ -34,6 +34,22 @@ def next_ordinal(owner: str) -> int:
     return int(answer["Attributes"]["number"]["N"])
 
 
+def reserve(owner: str, ordinal: int) -> None:
+    """Let the owner's next versions come after the one at this place, which was there before the table was."""
+    dynamodb = aws.client("dynamodb")
+    try:
+        dynamodb.update_item(
+            TableName=variable("MODELS_INDEX_TABLE"),
+            Key=posting_key(owner, "ordinals", 0),
+            UpdateExpression="SET #number = :ordinal",
+            ConditionExpression="attribute_not_exists(#number) OR #number < :ordinal",
+            ExpressionAttributeNames={"#number": "number"},
+            ExpressionAttributeValues={":ordinal": {"N": str(ordinal)}},
+        )
+    except dynamodb.exceptions.ConditionalCheckFailedException:
+        pass  # a later one is there
+
+
 def put_into(terms: Iterable[str], version: ModelVersion) -> None:
     """Add a version to the lists of these terms."""
 
@@ -64,7 +80,6 @@ def take_from(terms: Iterable[str], version: ModelVersion) -> None:
 
 def in_threads(write: Callable[[str], None], terms: Iterable[str]) -> None:
     """Call `write` with each term; raises the first error once all have been tried."""
-    aws.client("dynamodb")  # made here: boto3 makes clients in one thread at a time
     with ThreadPoolExecutor(WRITERS) as threads:
         writes = [threads.submit(write, term) for term in sorted(terms)]
     for done in writes:
@@ -99,7 +114,9 @@ def read_segments(owner: str, terms: list[str], segments: Iterable[int]) -> dict
 
 
 def note_segment(version: ModelVersion) -> None:
-    """Note when a segment began, with its first version, so that a search by time can begin near it."""
+    """Note when a segment began, if it begins with this version, so that a search by time can begin near it."""
+    if version.ordinal % SEGMENT:
+        return
     item = {
         "term": {"S": f"{version.owner}#segments"},
         "segment": {"S": earliest_id("mdl", milliseconds(datetime.fromisoformat(version.created_at)))},

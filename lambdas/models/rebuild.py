@@ -7,7 +7,7 @@ from lambdas.common import aws, waits
 from lambdas.common.environment import variable
 from lambdas.common.errors import Conflict
 from lambdas.common.store import key, transact
-from lambdas.models import aliases, duplicates, manifest, search_index, versions
+from lambdas.models import aliases, duplicates, manifest, postings, search_index, versions
 from lambdas.models.manifest import Files
 from lambdas.models.records import MODELS
 from lambdas.models.schemas import ModelVersion
@@ -36,7 +36,7 @@ def restore(manifest_key: str) -> bool:
     if version.prefix + manifest.NAME != manifest_key:
         raise ValueError(f"{manifest_key} is the manifest of another version: {version.prefix}.")
     missing = store(version)
-    search_index.reserve(version.owner, version.ordinal)
+    postings.reserve(version.owner, version.ordinal)
     search_index.add(version)
     point_to(version, files)
     return missing

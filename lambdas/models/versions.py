@@ -12,7 +12,7 @@ from lambdas.common.environment import variable
 from lambdas.common.errors import Conflict, NotFound, Stale
 from lambdas.common.ids import new_id
 from lambdas.common.store import Write, key, transact
-from lambdas.models import search_index
+from lambdas.models import postings, search_index
 from lambdas.models.records import MODELS, read_pointer
 from lambdas.models.schemas import ModelVersion
 from lambdas.models.search_terms import Filter
@@ -42,7 +42,7 @@ def create(owner: str, wanted: str, id: str | None = None, **fields: Any) -> Mod
     model_id = fields["model_id"]
     if wanted != "auto" and read_pointer(owner, f"name#{model_id}#{wanted}"):
         raise Conflict(EXISTS)
-    ordinal = search_index.next_ordinal(owner)
+    ordinal = postings.next_ordinal(owner)
     while True:
         name = f"v{next_number(owner, model_id)}" if wanted == "auto" else wanted
         version = ModelVersion(

@@ -135,6 +135,7 @@ def test_presigned_link_is_good_for_what_it_says_only(small: Small) -> None:
     requests.put(link(small, "put_object"), data=b"content").raise_for_status()
     good = link(small)
     assert requests.get(good).status_code == 200
+    assert requests.get(good, headers={"Authorization": "Bearer token"}).status_code == 200  # of the API, redirected
     assert requests.put(good, data=b"x").status_code == 403
     assert requests.get(good.replace("/file?", "/other?")).status_code == 403
     assert requests.get(good[:-1] + ("0" if good[-1] != "0" else "1")).status_code == 403

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from lambdas.common import aws
@@ -182,7 +183,7 @@ def copies(stretch: Stretch, most: int) -> Iterator[Copied]:
     """Yield copies of equal size, so that none is smaller than S3 allows."""
     count = -(-stretch.size // most)
     bounds = [stretch.start + stretch.size * index // count for index in range(count + 1)]
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in pairwise(bounds):
         yield Copied(Stretch(stretch.key, start, stop - start))
 
 

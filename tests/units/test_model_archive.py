@@ -45,7 +45,7 @@ def put_together(parts: list[Part], contents: dict[str, bytes]) -> bytes:
         for piece in part.pieces if isinstance(part, Sent) else [part.source]:
             if isinstance(piece, Stretch):
                 body = contents[piece.key.removeprefix("key/")]
-                assert 0 <= piece.start and 0 < piece.size and piece.start + piece.size <= len(body)
+                assert piece.size > 0 and 0 <= piece.start <= len(body) - piece.size
                 made += body[piece.start : piece.start + piece.size]
             else:
                 made += piece

@@ -40,7 +40,7 @@ def entries(file: File, tree: int | None, heap: int | None) -> Iterator[Entry]:
                 yield symbol(symbols, names)
             continue
         head.expect(b"TREE")
-        type, level, count = head.uint(1), head.uint(1), head.uint(2)
+        type, _, count = head.uint(1), head.uint(1), head.uint(2)
         if type != 0:
             raise Malformed(f"The B-tree at address {address} is not of a group.")
         width = file.offset_size + file.length_size

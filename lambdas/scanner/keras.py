@@ -32,7 +32,7 @@ FILE_CALLS |= {
     "PyFunc",
     "EagerPyFunc",
     "PyFuncStateless",
-}  # as raw operations
+}  # raw
 STANDARD = set(sys.stdlib_module_names) - {"__main__", "builtins"}
 JAX_LAYERS = {"JaxLayer", "FlaxLayer"}
 LOOKUPS = {"StringLookup", "IntegerLookup", "IndexLookup", "TextVectorization"}

@@ -109,6 +109,11 @@ class Wire:
         window, at = self._loaded(field.start, field.end, length)
         return window[at : at + length].decode(errors="replace")
 
+    def begins(self, field: Field, prefix: bytes) -> bool:
+        """Tell whether a field's bytes begin with some."""
+        window, at = self._loaded(field.start, field.end, len(prefix))
+        return window.startswith(prefix, at) and field.end - field.start >= len(prefix)
+
     def _passed(self, passing: re.Pattern[bytes], position: int, end: int) -> int:
         while position < end:
             window, at = self._loaded(position, end)

@@ -23,7 +23,7 @@ FILES = re.compile(
     r"|CreateSummary(?:File|Db)Writer|DebugIdentity(?:V\d)?"
 )
 NETWORK = re.compile(r"Rpc(?:Client|Call|Server\w*)|DataServiceDataset(?:V\d)?")
-FINGERPRINT = {(number, VARINT) for number in range(1, 5)}  # fingerprint.pb: hashes of what is beside it
+FINGERPRINT = {*((number, VARINT) for number in range(1, 6)), (6, BYTES), (7, BYTES)}  # fingerprint.pb holds hashes
 MOST_NAMES = 100_000
 MOST_DIMENSIONS = 64
 MOST_NOTES = 50
@@ -35,17 +35,19 @@ def scan(source: Source, filename: str) -> Examination:
     found = Examination("savedmodel", "tensorflow")
     with noting(found):
         kinds = {(part.number, part.wire) for part in Wire(source).fields(0, source.size)}
-        walker = Walker(source, found)
-        if FINGERPRINT <= kinds:
+        if kinds <= FINGERPRINT and (2, VARINT) in kinds:
             return found
-        if {(1, VARINT), (7, BYTES)} <= kinds:
+        walker = Walker(source, found)
+        could_be_onnx = {(1, VARINT), (7, BYTES)} <= kinds
+        try:
+            walker.walk(kinds, named=filename.rsplit("/", 1)[-1] == "saved_model.pb")
+        except Malformed:
+            if not could_be_onnx:
+                raise
+        if could_be_onnx and not walker.operators:
             return onnx.scan(source, filename)
-        if {(1, VARINT), (2, BYTES)} <= kinds:
-            walker.saved_model()
-        elif (1, BYTES) in kinds:
-            walker.graph(Field(0, BYTES, 0, 0, source.size))
-        else:
-            raise Malformed("It is no TensorFlow model: there is no graph in it.")
+        if not walker.operators:
+            raise Malformed("It is no TensorFlow model: there is no operator in it.")
         walker.judge()
     return found
 
@@ -59,6 +61,15 @@ class Walker:
         self.found = found
         self.operators: dict[str, str] = {}  # -> the first node of each
         self.functions: set[str] = set()
+
+    def walk(self, kinds: set[tuple[int, int]], named: bool) -> None:
+        """Walk a SavedModel, which its name or a number in front tells, or a GraphDef."""
+        if (1, BYTES) in kinds:
+            if named:
+                raise Malformed("It is no SavedModel, though it is named as one.")
+            self.graph(Field(0, BYTES, 0, 0, self.source.size))
+        if (1, VARINT) in kinds or (1, BYTES) not in kinds:
+            self.saved_model()
 
     def saved_model(self) -> None:
         """Walk a SavedModel: its graphs, their signatures, files that they need, objects of Keras."""

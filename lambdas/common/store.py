@@ -60,6 +60,8 @@ class EntityStore(Generic[Record]):
 
     def get(self, owner: str, id: str) -> Record:
         """Return a record by its key; raises NotFound."""
+        if "#" in id:  # what a noun keeps beside its records is not asked for by clients
+            raise self._absent(id)
         answer = aws.client("dynamodb").get_item(TableName=self.table, Key=key(owner, id), ConsistentRead=True)
         if "Item" not in answer:
             raise self._absent(id)

@@ -1,4 +1,4 @@
-"""Versions side by side: which figure is best, which parameters differ.  `pytest tests/units/test_model_comparison.py`"""
+"""Versions side by side: which figure is best, which parameters differ."""
 
 from typing import Any
 

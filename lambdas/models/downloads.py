@@ -7,11 +7,10 @@ from lambdas.common import aws, uploads, workflows
 from lambdas.common.environment import variable
 from lambdas.common.errors import Conflict, NotFound, Unavailable
 from lambdas.models import archive, manifest
-from lambdas.models.archive import ArchiveFile
+from lambdas.models.archive import INLINE_BYTES, ArchiveFile, is_made
 from lambdas.models.manifest import Files
 from lambdas.models.schemas import ModelVersion
 
-INLINE_BYTES = 4 * 1024 * 1024  # Lambda answers with at most 6 MB, of which base64 takes a quarter
 INLINE_FILES = 100
 WAIT_SECONDS = 20  # API Gateway gives up after 29
 POLL_SECONDS = 0.25
@@ -49,7 +48,7 @@ def all_files(version: ModelVersion) -> Download:
     if version.size_bytes <= INLINE_BYTES and len(files) <= INLINE_FILES:
         return Download(name, "application/zip", body=archive.inline(bucket, inside))
     key = archive.archive_key(version.prefix, inside)
-    if not exists(bucket, key):
+    if not is_made(bucket, key):
         # By the minute: an archive that has expired is made again, one that is being made is not made twice.
         execution = f"{version.id}-{int(time.time()) // 60}"
         workflows.start("ARCHIVE_WORKFLOW_ARN", version.owner, version.id, name=execution)
@@ -78,19 +77,10 @@ def members(files: Files) -> list[ArchiveFile]:
     ]
 
 
-def exists(bucket: str, key: str) -> bool:
-    """Return whether an object is there."""
-    try:
-        uploads.size_of(bucket, key)
-    except NotFound:
-        return False
-    return True
-
-
 def wait_for(bucket: str, key: str) -> None:
     """Return once an object is there; raises Unavailable when that takes longer than a request may."""
     deadline = time.monotonic() + WAIT_SECONDS
-    while not exists(bucket, key):
+    while not is_made(bucket, key):
         if time.monotonic() > deadline:
             raise Unavailable("The ZIP is being made in S3; ask again in a moment.", retry_after=5)
         time.sleep(POLL_SECONDS)

@@ -230,23 +230,25 @@ def entries_of(files: Sequence[FileUpload]) -> list[StoredFile]:
     marked = [file.filename for file in files if file.is_primary]
     if len(marked) > 1:
         raise wrong_files(f"{marked[0]} and {marked[1]} are both marked as primary; mark one")
-    names: set[str] = set()
-    for file in files:
-        if checked_filename(file.filename).casefold() in names:
-            raise wrong_files(f"{file.filename} is given twice")
-        names.add(file.filename.casefold())
-    primary = marked[0] if marked else files[0].filename
+    names = [checked_filename(file.filename) for file in files]
+    taken = {name.casefold(): name for name in reversed(names)}  # one file where a file system ignores case
+    for name in names:
+        if taken[name.casefold()] is not name:
+            raise wrong_files(f"{name} is given twice")
+        if folder := next((str(path) for path in PurePosixPath(name).parents if str(path).casefold() in taken), None):
+            raise wrong_files(f"{folder} is a file, and the folder of {name}")
+    primary = checked_filename(marked[0]) if marked else names[0]
     return [
         StoredFile(
-            filename=file.filename,
-            file_path=file.filename,
+            filename=name,
+            file_path=name,
             file_size=file.size,
-            file_type=PurePosixPath(file.filename).suffix.lower(),
-            content_type=mimetypes.guess_type(file.filename)[0] or "application/octet-stream",
-            is_primary=file.filename == primary,
+            file_type=PurePosixPath(name).suffix.lower(),
+            content_type=mimetypes.guess_type(name)[0] or "application/octet-stream",
+            is_primary=name == primary,
             description=file.description,
         )
-        for file in files
+        for name, file in zip(names, files, strict=True)
     ]
 
 

@@ -4,6 +4,7 @@ Either way the version is `scanning` once all of its files are in S3, and the wo
 """
 
 import mimetypes
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
@@ -231,9 +232,9 @@ def entries_of(files: Sequence[FileUpload]) -> list[StoredFile]:
     if len(marked) > 1:
         raise wrong_files(f"{marked[0]} and {marked[1]} are both marked as primary; mark one")
     names = [checked_filename(file.filename) for file in files]
-    taken = {name.casefold(): name for name in reversed(names)}  # one file where a file system ignores case
+    taken = Counter(name.casefold() for name in names)  # two are one where a file system ignores case
     for name in names:
-        if taken[name.casefold()] is not name:
+        if taken[name.casefold()] > 1:
             raise wrong_files(f"{name} is given twice")
         if folder := next((str(path) for path in PurePosixPath(name).parents if str(path).casefold() in taken), None):
             raise wrong_files(f"{folder} is a file, and the folder of {name}")

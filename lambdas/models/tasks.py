@@ -121,22 +121,24 @@ def reconcile(owner: str, id: str) -> None:
         return
     if version.status == "deleting":
         deletion.finish(version)
-    elif version.status == "uploading" and version.job_id is None:
+    elif version.status == "uploading":
         reconcile_upload(version)
     elif version.status == "scanning":
         reconcile_scan(version)
 
 
 def reconcile_upload(version: ModelVersion) -> None:
-    """Take away what a form's request left when it died; fail an upload that nobody goes on with."""
-    age = datetime.now(UTC) - datetime.fromisoformat(version.created_at)
+    """Fail an upload that nobody goes on with; take away what a request or a job left when it died."""
     planned = upload.read_plan(version)
-    if not planned and age > timedelta(minutes=FORM_MINUTES):
+    patience = timedelta(days=UPLOAD_DAYS) if planned or version.job_id else timedelta(minutes=FORM_MINUTES)
+    if datetime.now(UTC) - datetime.fromisoformat(version.created_at) < patience:
+        return
+    if not planned:
         deletion.finish(deletion.begin(version))
-    elif age > timedelta(days=UPLOAD_DAYS):
-        upload.abort(version)
-        version = MODELS.settle(version, waits.closing(version.id), status="failed", reason=NOT_UPLOADED)
-        manifest.write(version)
+        return
+    upload.abort(version)
+    version = MODELS.settle(version, waits.closing(version.id), status="failed", reason=NOT_UPLOADED)
+    manifest.write(version)
 
 
 def reconcile_scan(version: ModelVersion) -> None:

@@ -13,7 +13,7 @@ from lambdas.scanner.limits import LimitExceeded
 from lambdas.scanner.report import Examination
 from lambdas.scanner.source import Source
 
-MOST_VALUES = 2_000_000  # of a configuration
+MOST_VALUES = 5_000_000  # of a configuration
 MOST_NOTES = 50
 OURS = ("keras", "tf_keras", "tensorflow.keras", "tensorflow.python.keras")  # packages whose classes Keras is made of
 # Inside Keras, but they load, fetch or unlock: an honest configuration names none of their functions.

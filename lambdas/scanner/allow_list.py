@@ -117,12 +117,15 @@ EXACT: dict[str, str] = {
     "sklearn.cluster._kmeans": "_kmeans_single_lloyd _kmeans_single_elkan lloyd_iter_chunked_dense",
     "sklearn.feature_selection._univariate_selection": "chi2 f_classif f_regression f_oneway r_regression",
     "sklearn.feature_selection._mutual_info": "mutual_info_classif mutual_info_regression",
-    "sklearn.metrics._classification": """accuracy_score balanced_accuracy_score cohen_kappa_score f1_score fbeta_score hamming_loss jaccard_score
+    "sklearn.metrics._classification": """accuracy_score balanced_accuracy_score cohen_kappa_score f1_score
+        fbeta_score hamming_loss jaccard_score
         log_loss matthews_corrcoef precision_score recall_score brier_score_loss""",
     "sklearn.metrics._ranking": "average_precision_score roc_auc_score top_k_accuracy_score",
-    "sklearn.metrics._regression": """explained_variance_score max_error mean_absolute_error mean_squared_error median_absolute_error r2_score
+    "sklearn.metrics._regression": """explained_variance_score max_error mean_absolute_error mean_squared_error
+        median_absolute_error r2_score
         root_mean_squared_error mean_absolute_percentage_error mean_squared_log_error""",
-    "sklearn.metrics.pairwise": """cosine_similarity euclidean_distances linear_kernel manhattan_distances polynomial_kernel rbf_kernel
+    "sklearn.metrics.pairwise": """cosine_similarity euclidean_distances linear_kernel manhattan_distances
+        polynomial_kernel rbf_kernel
         sigmoid_kernel""",
     # torch: tensors over storages that the file keeps beside the pickle
     "torch": """device Size Tensor BFloat16Storage BoolStorage ByteStorage CharStorage ComplexDoubleStorage
@@ -131,13 +134,15 @@ EXACT: dict[str, str] = {
         float8_e4m3fn float8_e5m2 int8 int16 int32 int64 uint8 uint16 uint32 uint64 qint8 qint32 quint8
         per_channel_affine per_tensor_affine contiguous_format channels_last preserve_format strided sparse_coo
         sparse_csr""",
-    "torch.cuda": """BFloat16Storage BoolStorage ByteStorage CharStorage DoubleStorage FloatStorage HalfStorage IntStorage
+    "torch.cuda": """BFloat16Storage BoolStorage ByteStorage CharStorage DoubleStorage FloatStorage HalfStorage
+        IntStorage
         LongStorage ShortStorage""",
     "torch._tensor": "Tensor _rebuild_from_type_v2",
     "torch._utils": """_rebuild_meta_tensor_no_storage _rebuild_parameter _rebuild_parameter_with_state _rebuild_qtensor
         _rebuild_sparse_csr_tensor _rebuild_sparse_tensor _rebuild_tensor _rebuild_tensor_v2 _rebuild_tensor_v3""",
     "torch.nn.parameter": "Parameter Buffer UninitializedBuffer UninitializedParameter",
-    "torch.nn.functional": """celu elu gelu glu hardsigmoid hardswish hardtanh leaky_relu log_softmax mish relu relu6 selu sigmoid
+    "torch.nn.functional": """celu elu gelu glu hardsigmoid hardswish hardtanh leaky_relu log_softmax mish relu
+        relu6 selu sigmoid
         silu softmax softplus tanh""",
     "torch.nn.init": "zeros_ ones_ xavier_uniform_ xavier_normal_ kaiming_uniform_ kaiming_normal_",
     "torch.serialization": "_get_layout",

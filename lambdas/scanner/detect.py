@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lambdas.scanner import zip_directory
 from lambdas.scanner.source import Source
 
 HEAD = 64 * 1024  # what detection looks at
@@ -31,6 +32,8 @@ MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x00asm", "executable"),
     (b"#!", "script"),
 )
+ALSO_WORDS = (b"MZ", b"BZh")
+TORCH_SEQUENCE = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the pickled number that torch.save began with
 ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 EXTENSIONS = {
     "safetensors": "safetensors",
@@ -63,6 +66,7 @@ FRAMEWORKS = {
     "pkl": "sklearn",
     "joblib": "sklearn",
     "safetensors": "huggingface",
+    "bin": "huggingface",
 }
 ONNX_TAGS = b"\x12\x1a\x22\x28\x32\x3a\x42\x72\xa2"  # the fields of a ModelProto, as they are on the wire
 HDF5_STARTS = (512, 1024, 2048, 4096, 8192)  # a user block may stand before the superblock
@@ -78,19 +82,21 @@ def detect(head: bytes, filename: str, source: Source) -> str | None:
 
 def by_content(head: bytes, filename: str, source: Source) -> str | None:
     """Return the format that the first bytes say."""
+    if is_safetensors(head, source.size):  # first: the length of a header may look like any magic
+        return "safetensors"
     for magic, format in MAGIC:
-        if head.startswith(magic):
+        if head.startswith(magic) and not (magic in ALSO_WORDS and is_text(head)):
             return format
-    if head[:2] in ZLIB and extension(filename) not in ("txt", "json"):
+    if head[:2] in ZLIB and not is_text(head):
         return "zlib"
+    if TORCH_SEQUENCE in head[:32]:
+        return "torch_sequence"
     if len(head) > 1 and head[0] == 0x80 and head[1] <= 5:
         return "pickle"
     if is_tar(head):
         return "tar"
     if any(head[start : start + 8] == b"\x89HDF\r\n\x1a\n" for start in HDF5_STARTS):
         return "hdf5"
-    if is_safetensors(head, source.size):
-        return "safetensors"
     if head.startswith((b"{L", b"{i\x07learner", b"binf")):
         return "xgboost"
     if head.startswith(b"tree\nversion=v"):
@@ -145,3 +151,14 @@ def is_text(head: bytes) -> bool:
     except UnicodeDecodeError as error:
         return error.start >= len(head) - 3 and len(head) > 3  # cut inside a letter
     return True
+
+
+def has_zip_end(source: Source) -> bool:
+    """Tell whether a reader that begins at the end finds a ZIP archive's directory, or thinks that it does."""
+    tail_at = max(0, source.size - zip_directory.LONGEST_TAIL)
+    tail = source.read(tail_at, zip_directory.LONGEST_TAIL)
+    at = tail.rfind(zip_directory.END)
+    if at < 0 or len(tail) - at < 22:
+        return False
+    size = int.from_bytes(tail[at + 12 : at + 16], "little")
+    return source.read(max(0, tail_at + at - size), 4) in (b"PK\x01\x02", zip_directory.END) or size == 0xFFFFFFFF

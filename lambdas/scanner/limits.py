@@ -14,6 +14,7 @@ MOST_ENTRIES = 10_000  # of archives, in all
 DEEPEST = 4  # archives within archives
 MOST_SECONDS = 600.0
 WORST_RATIO = 1000  # decompressed to compressed
+OF_ONE_MEMBER = {"too_deep", "pickle_too_large"}  # what exceeds these leaves the other members their share
 RATIO_COUNTS_FROM = 8 * 1024 * 1024  # small members may be very regular
 
 

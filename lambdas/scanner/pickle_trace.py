@@ -85,8 +85,8 @@ class Tracer(State):
             self.push(OPAQUE)
             return
         self.trace.called.add(callee)
-        made = Made(callee)
         first = arguments.values[0] if isinstance(arguments, Items) and arguments.values else None
+        made = Made(first if callee.module == "copyreg" and isinstance(first, Global) else callee)
         if callee == Global("numpy", "dtype"):
             made.dtype = dtype_of(arguments)
         elif ARRAY_WRAPPER in (callee, first):
@@ -147,8 +147,11 @@ class Tracer(State):
         self.stack[-1] = OPAQUE
 
     def persistent(self, value: Any) -> None:
-        """Push what torch keeps beside the pickle: ('storage', kind, key, device, count)."""
+        """Push what torch has for ('storage', kind, key, device, count), or for ('module', class, its source)."""
         values = value.values if isinstance(value, Items) else ()
+        if len(values) >= 2 and values[0] == "module" and isinstance(values[1], Global):
+            self.push(values[1])
+            return
         if len(values) >= 5 and values[0] == "storage" and isinstance(values[1], Global):
             kind, key, numel = values[1], values[2], values[4]
             if isinstance(key, str) and type(numel) is int and len(self.trace.storages) < MOST_NAMES * 10:

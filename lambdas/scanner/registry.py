@@ -1,56 +1,114 @@
 """Format -> the scanner that reads it. A new format is one more line here and one more module.
 
 A scanner is `scan(source, filename) -> Examination`; one that finds files inside a file is
-`scan(source, filename, walk) -> Examination` and has them examined with `walk.examine(source, filename)`. `.keras`
-archives are walked as any zip; `keras.scan` is then given the whole archive for what its configuration says.
+`scan(source, filename, walk) -> Examination` and has them examined with `walk.examine(source, filename)`.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
-from importlib import import_module
 
-from lambdas.scanner.detect import HEAD, detect, framework_by_name
+from lambdas.common.observability import logger
+from lambdas.scanner import (
+    archives,
+    boosters,
+    compression,
+    gguf,
+    hdf5,
+    keras,
+    numpy_files,
+    onnx,
+    pickles,
+    safetensors,
+    savedmodel,
+    tar_files,
+    text,
+    torch_files,
+)
+from lambdas.scanner.detect import HEAD, detect, framework_by_name, has_zip_end
 from lambdas.scanner.limits import LimitExceeded, Walk
 from lambdas.scanner.report import Examination
-from lambdas.scanner.source import Source
+from lambdas.scanner.source import DownloadError, Source
 
-FORMATS: dict[str, Callable[[Source, str], Examination]] = {}
-CONTAINERS: dict[str, Callable[[Source, str, Walk], Examination]] = {}
-for format, module in {
-    "safetensors": "safetensors",
-    "onnx": "onnx",
-    "hdf5": "hdf5",
-    "keras": "keras",
-    "savedmodel": "savedmodel",
-    "gguf": "gguf",
-    "json": "text",
-    "text": "text",
-    "script": "text",
-    "lightgbm": "text",
-}.items():
-    if importlib.util.find_spec(f"lambdas.scanner.{module}"):
-        FORMATS[format] = import_module(f"lambdas.scanner.{module}").scan
+FORMATS: dict[str, Callable[[Source, str], Examination]] = {
+    "safetensors": safetensors.scan,
+    "onnx": onnx.scan,
+    "hdf5": hdf5.scan,
+    "savedmodel": savedmodel.scan,
+    "gguf": gguf.scan,
+    "json": text.scan,
+    "text": text.scan,
+    "script": text.scan,
+    "xgboost": boosters.scan,
+    "lightgbm": boosters.scan,
+    "image": lambda source, filename: Examination("image"),
+}
+CONTAINERS: dict[str, Callable[[Source, str, Walk], Examination]] = {
+    "zip": archives.scan,
+    "keras": archives.scan,
+    "tar": tar_files.scan,
+    "pickle": pickles.scan,
+    "joblib": pickles.scan,
+    "torch": pickles.scan,
+    "torch_sequence": torch_files.scan_sequence,
+    "numpy": numpy_files.scan,
+    **{kind: compression.scan(kind) for kind in ("gzip", "bzip2", "xz", "lzma", "zlib", *compression.UNSUPPORTED)},
+}
+ARCHIVES = {"zip", "tar", "gzip", "bzip2", "xz", "lzma", "zlib"}
+PICKLES = {"pickle", "joblib", "torch", "torch_sequence"}
 
 
 def examine(source: Source, filename: str, walk: Walk) -> Examination:
-    """Examine a file, or a member of one, by its content; raises LimitExceeded."""
+    """Examine a file, or a member of one, by its content; raises LimitExceeded, DownloadError."""
     head = source.read(0, HEAD)
     format = detect(head, filename, source)
-    if format in CONTAINERS:
-        found = CONTAINERS[format](source, filename, walk)
-    elif format in FORMATS:
-        found = FORMATS[format](source, filename)
-    else:
+    try:
+        found = examine_as(format, source, filename, walk)
+        if format not in ARCHIVES | PICKLES:
+            look_behind(found, source, filename, walk)
+    except (LimitExceeded, DownloadError):
+        raise
+    except Exception as error:
+        # One file that a scanner cannot cope with must not keep its neighbours from being scanned.
+        logger.exception("scanner failed", extra={"format": format})
         found = Examination(format)
-        found.unscanned("unknown_format", "The scanner does not know this format.")
+        found.unscanned("scanner_failed", f"The scanner of {format} failed with {type(error).__name__}.")
     found.framework = found.framework or framework_by_name(filename)
     return found
 
 
+def examine_as(format: str | None, source: Source, filename: str, walk: Walk) -> Examination:
+    """Examine a file in a known format, or say that it is unknown."""
+    if not source.size:
+        return Examination(format)
+    if format in CONTAINERS:
+        found = CONTAINERS[format](source, filename, walk)
+        if found.format == "keras":
+            found.absorb(keras.scan(source, filename), "config.json")
+        return found
+    if format in FORMATS:
+        return FORMATS[format](source, filename)
+    found = Examination(format)
+    if format == "executable":
+        found.suspicious("executable", "It is a program, which no model needs.")
+    else:
+        found.unscanned("unknown_format", "The scanner does not know this format.")
+    return found
+
+
+def look_behind(found: Examination, source: Source, filename: str, walk: Walk) -> None:
+    """Examine as well what the same bytes are to a reader who does not look at their beginning."""
+    hidden = pickles.hidden(source, walk)
+    if hidden is not None:
+        found.absorb(hidden, "read as a pickle")
+        found.format = "pickle"
+    if has_zip_end(source):
+        found.suspicious("two_formats", "The file is also a ZIP archive to readers that look at its end.")
+        found.absorb(archives.scan(source, filename, walk), "read as an archive")
+
+
 def scan_file(source: Source, filename: str) -> Examination:
-    """Examine a whole upload within one budget."""
+    """Examine a whole upload within one budget; raises DownloadError."""
     try:
         return examine(source, filename, Walk(examine))
     except LimitExceeded as error:

@@ -1,4 +1,4 @@
-"""MiniStack, made into our cloud. Only this module and emulator_hooks know MiniStack's private names.
+"""MiniStack, made into our cloud. Only this module and the hooks' modules know MiniStack's private names.
 
 It registers our SageMaker and Batch, lets the emulator's IAM judge their calls, keeps DynamoDB writes in a journal
 and builds the Cloud our services work with. Import it only in the background process: MiniStack reads its settings
@@ -22,14 +22,14 @@ from ministack.core import iam_actions, iam_evaluator, lambda_runtime, persisten
 from ministack.services import dynamodb, iam, lambda_svc, s3, sts
 from ministack.services.cloudformation import provisioners
 
-from local import access, emulator_hooks, resources
+from local import access, emulator_hooks, object_hooks, resources, upload_hooks
 from local.batch.service import Batch
 from local.cloud import CALLER_HEADER, Cloud
 from local.faults import CallFault, Faults
 from local.handlers import Answer, Handler, failing, journalled, marking
 from local.home import ACCOUNT, REGION, Home
 from local.images import Images
-from local.multipart import UploadsOnDisk, keeping_uploads
+from local.multipart import UploadsOnDisk
 from local.outputs import Deployment
 from local.sagemaker.service import SageMaker
 from local.state import JOURNAL_BYTES, Journal, Snapshots
@@ -81,10 +81,12 @@ class Emulator:
             else:
                 kept = marking(handler, functools.partial(changed_by, service), self.snapshots.mark)
             if service == "s3":
-                kept = keeping_uploads(kept, s3._multipart_uploads, self.uploads)
+                kept = object_hooks.streaming(upload_hooks.keeping(kept, self.uploads))
             handlers[service] = failing(kept, self.faults, functools.partial(action_of, service), planted_failure)
         dynamodb.get_state = self.table_state(dynamodb.get_state)
         provisioners._RESOURCE_HANDLERS.update(resources.handlers(self.batch))
+        object_hooks.keep_on_disk()
+        upload_hooks.uploads_as_documented(self.uploads)
         emulator_hooks.install_lambda(self.snapshots.mark)
         emulator_hooks.install_workflows(role_allows, self.snapshots.mark)
         emulator_hooks.install_events()

@@ -1,6 +1,7 @@
 """The changes to MiniStack's Lambda, Step Functions, EventBridge and CloudFormation. See emulator.
 
-Each private name that the two modules rely on is in NAMES, and `check_names` refuses a MiniStack without it.
+Each private name that emulator and this module rely on is in NAMES, those of the S3 hooks in theirs; `check_names`
+refuses a MiniStack without them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 from ministack.core import lambda_runtime, responses
 from ministack.services import cloudwatch_logs, eventbridge, lambda_svc, stepfunctions
 
-from local import log_patterns
+from local import log_patterns, object_hooks, upload_hooks
 from local.home import ACCOUNT, REGION, PlatformError
 from local.workers import SharedCode, taking_turns
 
@@ -63,7 +64,6 @@ NAMES: dict[str, dict[str, list[str] | None]] = {  # module -> name -> its param
         "reset": [],
     },
     "services.iam": {"_roles": None},
-    "services.s3": {"_multipart_uploads": None},
     "services.sts": {"register_session": ["access_key", "session"]},
     "services.dynamodb": {
         "get_state": [],
@@ -109,7 +109,7 @@ def check_names() -> None:
     """Make sure this MiniStack has what we rely on. Raises PlatformError."""
     found = importlib.metadata.version("ministack")
     problems = [] if found == VERSION else [f"version {found} instead of {VERSION}"]
-    for module_name, names in NAMES.items():
+    for module_name, names in [*NAMES.items(), *object_hooks.NAMES.items(), *upload_hooks.NAMES.items()]:
         module = importlib.import_module(f"ministack.{module_name}")
         for name, parameters in names.items():
             value = getattr(module, name, None)

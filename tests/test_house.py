@@ -34,7 +34,9 @@ LAYERS = {  # module of a noun -> modules of the same noun that it may not impor
     "routes": {"handler", "tasks"},
     "tasks": {"handler", "routes"},
 }
-MINISTACK = {"local/emulator.py", "local/emulator_hooks.py"}  # the only modules that know the emulator's private names
+MINISTACK = {  # the only modules that know the emulator's private names
+    f"local/{name}.py" for name in ("emulator", "emulator_hooks", "object_hooks", "upload_hooks")
+}
 NOT_OURS_TO_SAY = re.compile(
     r"/work/|/farm/|/root/|/tmp/b|\bsub-?agents?\b|\bissue #?\d|\bcontract\.md\b|--(extra-)?index-url|\"resolved\":",
     re.IGNORECASE,

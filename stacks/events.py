@@ -19,6 +19,8 @@ BROKEN = ["FAILED", "TIMED_OUT", "ABORTED"]
 # Workflow -> the function that cleans up after it.
 WATCHERS = {
     "process": "datasets_recover",
+    "scan": "models_recover",
+    "archive": "models_recover",
     "train": "jobs_watch",
     "deploy": "endpoints_watch",
     "teardown": "endpoints_watch",

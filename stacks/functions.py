@@ -48,7 +48,28 @@ FUNCTIONS = {
     "datasets_recover": Spec(
         "lambdas.datasets.tasks.recover", "DATASETS_TABLE WAITS_TABLE DATASETS_BUCKET PROCESS_WORKFLOW_ARN", timeout=300
     ),
-    "models": Spec("lambdas.models.handler.handler", "MODELS_TABLE MODELS_BUCKET", **API),
+    "models": Spec(
+        "lambdas.models.handler.handler",
+        "MODELS_TABLE MODELS_INDEX_TABLE WAITS_TABLE MODELS_BUCKET SCAN_WORKFLOW_ARN ARCHIVE_WORKFLOW_ARN "
+        "MAX_MODEL_BYTES",
+        **API,
+    ),
+    "models_process": Spec(
+        "lambdas.models.tasks.process",
+        "MODELS_TABLE MODELS_INDEX_TABLE WAITS_TABLE MODELS_BUCKET",
+        memory=1024,
+        timeout=900,
+    ),
+    "models_scan": Spec("lambdas.scanner.tasks.scan", "", memory=2048, timeout=900),
+    "models_archive": Spec("lambdas.models.tasks.archive", "MODELS_TABLE MODELS_BUCKET", memory=1024, timeout=900),
+    "models_recover": Spec(
+        "lambdas.models.tasks.recover",
+        "MODELS_TABLE MODELS_INDEX_TABLE WAITS_TABLE MODELS_BUCKET SCAN_WORKFLOW_ARN",
+        timeout=300,
+    ),
+    "models_rebuild": Spec(
+        "lambdas.models.tasks.rebuild", "MODELS_TABLE MODELS_INDEX_TABLE WAITS_TABLE MODELS_BUCKET", timeout=900
+    ),
     "jobs": Spec(
         "lambdas.jobs.handler.handler",
         "JOBS_TABLE WAITS_TABLE DATASETS_TABLE TRAIN_WORKFLOW_ARN JOBS_CONTROL_FUNCTION INSTANCE_TYPES",
@@ -61,7 +82,7 @@ FUNCTIONS = {
     ),
     "jobs_register": Spec(
         "lambdas.jobs.tasks.register",
-        "JOBS_TABLE WAITS_TABLE DATASETS_TABLE MODELS_TABLE MODELS_BUCKET",
+        "JOBS_TABLE WAITS_TABLE DATASETS_TABLE MODELS_TABLE MODELS_INDEX_TABLE MODELS_BUCKET",
         memory=1024,  # it reads the whole model once, for its SHA-256
         timeout=900,
     ),
@@ -123,6 +144,7 @@ class Functions(dict[str, Function]):
         """Make functions; everything that their variables and grants name must be known by now."""
         for key in keys:
             spec = FUNCTIONS[key]
+            given = [self._statement(actions, resource) for actions, resource in GRANTS[key]]
             names = {"POWERTOOLS_SERVICE_NAME": key}
             function = Function(
                 self._scope,
@@ -131,7 +153,7 @@ class Functions(dict[str, Function]):
                 code=self._code,
                 handler=spec.handler,
                 environment=names | {name: self.variables[name] for name in spec.variables.split()},
-                statements=[self._statement(actions, resource) for actions, resource in GRANTS[key]] + self._decrypt(),
+                statements=given + (self._decrypt() if given else []),
                 memory=spec.memory,
                 timeout=spec.timeout,
             )

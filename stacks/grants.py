@@ -43,7 +43,43 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
     ],
     # ------------------------------------------------------------------------------------------------ models
     "models": [
-        ("dynamodb: GetItem Query", "models-table"),
+        ("dynamodb: GetItem BatchGetItem PutItem UpdateItem DeleteItem", "models-table"),
+        ("dynamodb: Query", "models-table/by_id"),
+        ("dynamodb: BatchGetItem Query PutItem UpdateItem DeleteItem", "models-index-table"),
+        ("dynamodb: PutItem DeleteItem", "waits-table"),
+        ("s3: ListBucket", "models-bucket"),
+        ("s3: PutObject GetObject DeleteObject ListMultipartUploadParts AbortMultipartUpload", "models-bucket/*"),
+        ("states: StartExecution", "scan-workflow"),
+        ("states: StartExecution", "archive-workflow"),
+    ],
+    "models_process": [
+        ("dynamodb: GetItem PutItem UpdateItem", "models-table"),
+        ("dynamodb: PutItem UpdateItem", "models-index-table"),
+        ("dynamodb: DeleteItem", "waits-table"),
+        ("s3: ListBucket", "models-bucket"),
+        ("s3: GetObject PutObject", "models-bucket/*"),
+    ],
+    # It reads what strangers made: each file by a URL that is good for that file, and nothing else.
+    "models_scan": [],
+    "models_archive": [
+        ("dynamodb: GetItem", "models-table"),
+        ("s3: ListBucket", "models-bucket"),
+        ("s3: GetObject PutObject PutObjectTagging AbortMultipartUpload", "models-bucket/*"),
+    ],
+    "models_recover": [
+        ("dynamodb: GetItem BatchGetItem UpdateItem DeleteItem", "models-table"),
+        ("dynamodb: Query UpdateItem DeleteItem", "models-index-table"),
+        ("dynamodb: Scan DeleteItem", "waits-table"),
+        ("s3: ListBucket", "models-bucket"),
+        ("s3: GetObject PutObject DeleteObject AbortMultipartUpload", "models-bucket/*"),
+        ("states: StartExecution", "scan-workflow"),
+        ("states: DescribeExecution", "scan-workflow/executions"),
+    ],
+    "models_rebuild": [
+        ("dynamodb: PutItem UpdateItem", "models-table"),
+        ("dynamodb: PutItem UpdateItem", "models-index-table"),
+        ("dynamodb: PutItem", "waits-table"),
+        ("s3: ListBucket", "models-bucket"),
         ("s3: GetObject", "models-bucket/*"),
     ],
     # -------------------------------------------------------------------------------------------------- jobs
@@ -69,11 +105,13 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
     ],
     "jobs_register": [
         ("dynamodb: GetItem UpdateItem", "jobs-table"),
-        ("dynamodb: DeleteItem", "waits-table"),
+        ("dynamodb: PutItem DeleteItem", "waits-table"),
         ("dynamodb: UpdateItem", "datasets-table"),
         ("dynamodb: GetItem PutItem UpdateItem", "models-table"),
+        ("dynamodb: PutItem UpdateItem", "models-index-table"),
         ("s3: ListBucket", "jobs-bucket"),  # without it S3 answers 403 for an object that is not there, not 404
         ("s3: GetObject", "jobs-bucket/*"),
+        ("s3: ListBucket", "models-bucket"),
         ("s3: GetObject PutObject AbortMultipartUpload", "models-bucket/*"),
         ("batch: DescribeServiceJob TerminateServiceJob", "service-jobs"),
         ("sagemaker: DescribeTrainingJob", "training-jobs"),
@@ -151,6 +189,7 @@ WILDCARDS = {
     "jobs-bucket/*": OWNED,
     "jobs-bucket/config": "The configuration of any owner's job, and no other object of the bucket.",
     "process-workflow/executions": EXECUTIONS,
+    "scan-workflow/executions": EXECUTIONS,
     "train-workflow/executions": EXECUTIONS,
     "deploy-workflow/executions": EXECUTIONS,
     "teardown-workflow/executions": EXECUTIONS,

@@ -31,7 +31,7 @@ class PlatformStack(cdk.Stack):
 
         workflows = add_workflows(self, settings, functions)
         functions.variables["JOBS_REGISTER_FUNCTION"] = functions["jobs_register"].function_name
-        functions.add("jobs_control", "jobs_progress", *dict.fromkeys(WATCHERS.values()))
+        functions.add("jobs_control", "jobs_progress", "models_rebuild", *dict.fromkeys(WATCHERS.values()))
         functions.variables["JOBS_CONTROL_FUNCTION"] = functions["jobs_control"].function_name
         api = add_api(self, settings, functions, data.user_pool_id)
 

@@ -12,6 +12,8 @@ LAMBDAS = Path(__file__).resolve().parent.parent / "lambdas"
 # Workflow -> its definition, and the functions by the names they have there.
 WORKFLOWS = {
     "process": ("datasets/process.asl.json", {"DatasetsProcessArn": "datasets_process"}),
+    "scan": ("models/scan.asl.json", {"ModelsProcessArn": "models_process", "ModelsScanArn": "models_scan"}),
+    "archive": ("models/archive.asl.json", {"ModelsArchiveArn": "models_archive"}),
     "train": ("jobs/train.asl.json", {"JobsSubmitArn": "jobs_submit", "JobsRegisterArn": "jobs_register"}),
     "deploy": ("endpoints/deploy.asl.json", {"EndpointsDeployArn": "endpoints_deploy"}),
     "teardown": ("endpoints/teardown.asl.json", {"EndpointsDeployArn": "endpoints_deploy"}),

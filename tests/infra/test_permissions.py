@@ -73,8 +73,18 @@ def test_wildcards_in_resources_are_the_listed_ones(dev: Stage) -> None:
     wild = {readable(arn) for _, given in statements(dev) for arn in listed(given["Resource"])} - {"*"}
     wild = {arn for arn in wild if "*" in arn}
     executions = {arn for arn in wild if ":execution:<" in arn}
-    assert len(executions) == 4
+    assert len(executions) == 5
     assert wild - executions == WILDCARD_RESOURCES
+
+
+def test_the_scanner_may_write_its_log_and_do_nothing_else(stage: Stage) -> None:
+    given = [statement for role, statement in statements(stage) if role.startswith("ModelsScan")]
+    assert [statement["Action"] for statement in given] == [["logs:CreateLogStream", "logs:PutLogEvents"]]
+    assert GRANTS["models_scan"] == []
+    ((_, function),) = (
+        found for found in stage.resources("AWS::Lambda::Function").items() if found[0].startswith("ModelsScan")
+    )
+    assert function["Environment"]["Variables"] == {"POWERTOOLS_SERVICE_NAME": "models_scan"}
 
 
 def test_api_functions_make_nothing_at_sagemaker_or_batch_and_pass_no_role() -> None:

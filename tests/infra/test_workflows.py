@@ -5,6 +5,7 @@ Run: python -m pytest tests/infra/test_workflows.py
 
 import json
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -35,12 +36,20 @@ def test_the_validator_refuses_a_wrong_definition(tmp_path: Any) -> None:
 
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_every_task_ends_in_bounded_time(name: str) -> None:
-    states = json.loads(DEFINITIONS[name].read_text())["States"]
+    states = dict(every_state(json.loads(DEFINITIONS[name].read_text())))
     tasks = {state: found for state, found in states.items() if found["Type"] == "Task"}
     assert tasks
     assert [state for state, found in tasks.items() if "TimeoutSeconds" not in found] == []
     waiting = {state: found for state, found in tasks.items() if found["Resource"].endswith(".waitForTaskToken")}
     assert [state for state, found in waiting.items() if "HeartbeatSeconds" not in found] == []
+
+
+def every_state(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the states of a machine by name, those inside a Map too."""
+    for name, state in machine["States"].items():
+        yield name, state
+        if "ItemProcessor" in state:
+            yield from every_state(state["ItemProcessor"])
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
@@ -50,6 +59,13 @@ def test_every_substitution_is_filled_and_used(name: str) -> None:
     assert {f"${{{substitution}}}" for substitution in functions} == {
         f"${{{part.split('}')[0]}}}" for part in text.split("${")[1:]
     }
+
+
+def test_a_file_that_breaks_the_scanner_is_caught_and_no_more_are_scanned_at_once_than_four() -> None:
+    scan = json.loads(DEFINITIONS["scan"].read_text())["States"]["Scan"]
+    assert (scan["ItemProcessor"]["ProcessorConfig"], scan["MaxConcurrency"]) == ({"Mode": "INLINE"}, 4)
+    (catch,) = scan["ItemProcessor"]["States"]["ScanFile"]["Catch"]
+    assert catch["ErrorEquals"] == ["States.ALL"]
 
 
 def test_a_workflow_that_breaks_wakes_the_function_that_cleans_up(dev: Stage) -> None:
@@ -68,12 +84,12 @@ def test_a_workflow_that_breaks_wakes_the_function_that_cleans_up(dev: Stage) ->
 def test_everything_that_waits_is_looked_at_every_five_minutes(dev: Stage) -> None:
     (schedule,) = (r for r in dev.resources("AWS::Events::Rule").values() if "ScheduleExpression" in r)
     assert schedule["ScheduleExpression"] == "rate(5 minutes)"
-    assert len(schedule["Targets"]) == len(set(WATCHERS.values())) == 3
+    assert len(schedule["Targets"]) == len(set(WATCHERS.values())) == 4
 
 
 def test_an_event_that_cannot_be_delivered_is_retried_and_then_kept(dev: Stage) -> None:
     targets = [target for rule in dev.resources("AWS::Events::Rule").values() for target in rule["Targets"]]
-    assert len(targets) == 10
+    assert len(targets) == 13
     assert all(target["DeadLetterConfig"] and target["RetryPolicy"]["MaximumRetryAttempts"] for target in targets)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from local.api_client import ApiClient
 from stacks.grants import GRANTS
-from tests.journeys.checks import accounts, datasets, endpoints, jobs, training, workflows
+from tests.journeys.checks import accounts, datasets, endpoints, jobs, models, training, workflows
 from tests.journeys.checks.world import World
 from tests.journeys.conftest import PARAMETERS, train, upload
 from tests.journeys.records import Records, copy_unservable_model
@@ -36,7 +36,11 @@ CHECKS: dict[str, Check] = {
     "datasets": datasets.dataset_lifecycle,
     "datasets_process": datasets.dataset_processing,
     "datasets_recover": datasets.dataset_recovery,
-    "models": datasets.model_reading,
+    "models": models.model_lifecycle,
+    "models_process": models.model_scanning,
+    "models_archive": models.model_archiving,
+    "models_recover": models.model_recovery,
+    "models_rebuild": models.registry_rebuilding,
     "jobs": jobs.job_requests,
     "jobs_submit": jobs.job_submission,
     "jobs_register": jobs.job_registration,
@@ -49,20 +53,28 @@ CHECKS: dict[str, Check] = {
 }
 # Permissions that the function's own check does not reach.
 OTHER_CHECKS: dict[str, Check] = {
+    "models_archive: s3:AbortMultipartUpload on models-bucket/*": models.archive_given_up,
     "jobs_submit: batch:TerminateServiceJob on service-jobs": jobs.stop_during_submission,
     "jobs_register: s3:AbortMultipartUpload on models-bucket/*": jobs.copy_given_up,
     "jobs_register: batch:TerminateServiceJob on service-jobs": jobs.broken_workflow,
 }
 WORKFLOWS: dict[str, tuple[Check, list[str]]] = {
     "Process": (workflows.process_workflow, ["datasets_process"]),
+    "Scan": (workflows.scan_workflow, ["models_process", "models_scan"]),
+    "Archive": (workflows.archive_workflow, ["models_archive"]),
     "Train": (workflows.train_workflow, ["jobs_submit", "jobs_register"]),
     "Deploy": (workflows.deploy_workflow, ["endpoints_deploy"]),
     "Teardown": (workflows.teardown_workflow, ["endpoints_deploy"]),
 }
 # Permission -> why it is needed although nothing goes red here.
+NO_404 = "Without it S3 answers 403, not 404, for an object that is not there; the emulator answers 404 to everybody."
 JUSTIFIED: dict[str, str] = {
-    "jobs_register: s3:ListBucket on jobs-bucket": "Without it S3 answers 403, not 404, for an object that is not "
-    "there, and a job without a report fails without saying so; the emulator answers 404 to everybody.",
+    "jobs_register: s3:ListBucket on jobs-bucket": f"{NO_404} A job without a report would not say so.",
+    "jobs_register: s3:ListBucket on models-bucket": f"{NO_404} A new version has no manifest yet.",
+    "models_process: s3:ListBucket on models-bucket": f"{NO_404} A version that came in a form has no upload plan.",
+    "models_archive: s3:PutObjectTagging on models-bucket/*": "S3 asks for it where an upload begins with tags; the "
+    "emulator forgets them.",
+    "models_archive: s3:ListBucket on models-bucket": f"{NO_404} An archive is made where there is none.",
 }
 # The execution role's: action -> why it is needed although nothing goes red here.
 NO_REGISTRY = "SageMaker pulls the image with it; this machine has no image registry."

@@ -1,4 +1,4 @@
-"""What data sets and models go through."""
+"""What data sets go through."""
 
 import requests
 
@@ -52,13 +52,3 @@ def dataset_recovery(world: World) -> None:
     uploads = world.s3.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
     expect(upload not in [found["UploadId"] for found in uploads], "the old upload is given up")
     expect(world.execution("Process", unstarted) is not None, "processing has started")
-
-
-def model_reading(world: World) -> None:
-    """The registry lists a model, tells of it, and gives its files."""
-    path = f"/ai-models/{world.user_id}"
-    expect(world.owner.call("GET", path)["items"] != [], "models are listed")
-    path = f"{path}/{world.job['model']['model_id']}"
-    expect(world.owner.call("GET", path)["status"] == "ready", "the model is ready")
-    found = world.owner.request("GET", f"{path}/download?filename=metrics.json")
-    expect(found.ok and "metrics" in found.json(), "its file is downloaded")

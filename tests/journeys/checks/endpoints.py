@@ -9,7 +9,7 @@ def copy(world: World, *, token: str | None = NO_TOKEN, serves: str | None = Non
     """Store an endpoint under way whose model's archive is none; `serves` is the name it has at SageMaker."""
     model = world.record("models", world.unservable)
     reference = {"model_id": model["model_id"], "version": model["version"], "user_id": world.user_id}
-    archive = f"s3://{world.platform.outputs['ModelsBucket']}/{model['files'][0]['file_path']}"
+    archive = f"s3://{world.platform.outputs['ModelsBucket']}/{model['model_archive']}"
     made_of = {"model": reference, "model_version_id": world.unservable, "artefact": archive, "holds_model": True}
     id = world.copy("endpoints", world.endpoint["id"], token=token, **made_of, **changes)
     world.records.change("endpoints", world.user_id, id, endpoint_name=serves or f"slipway-local-{id}")

@@ -12,6 +12,7 @@ from typing import Any
 
 from lambdas.common.ids import new_id
 from lambdas.common.store import now
+from tests.journeys.checks.models import begin_segment, expect_no_uploads
 from tests.journeys.checks.world import NO_TOKEN, CheckFailed, World, expect, until
 from tests.journeys.conftest import PARAMETERS
 
@@ -125,6 +126,7 @@ def stop_during_submission(world: World) -> None:
 
 def job_registration(world: World) -> None:
     """A job whose container ended well becomes a version in the registry."""
+    begin_segment(world)
     id = running(world)
     world.invoke("jobs_register", world.event(id))
     job = world.record("jobs", id)
@@ -147,11 +149,7 @@ def copy_given_up(world: World) -> None:
     finally:
         world.s3.put_object(**artefact, Body=kept)
         forget(world, id)
-    models = world.platform.outputs["ModelsBucket"]
-    left = world.s3.list_multipart_uploads(Bucket=models).get("Uploads", [])
-    for upload in left:
-        world.s3.abort_multipart_upload(Bucket=models, Key=upload["Key"], UploadId=upload["UploadId"])
-    expect(left == [], "no upload is left")
+    expect_no_uploads(world)
 
 
 def broken_workflow(world: World) -> None:

@@ -1,6 +1,7 @@
 """The workflows by themselves: each on a record that gives it little to do."""
 
 from lambdas.common.ids import new_id
+from tests.journeys.checks import models
 from tests.journeys.checks.jobs import STOPPED, forget
 from tests.journeys.checks.world import World, expect, until
 
@@ -26,6 +27,28 @@ def process_workflow(world: World) -> None:
     id = new_id("ds")
     world.start("Process", id, world.event(id))
     follow(world, "Process", id)
+
+
+def scan_workflow(world: World) -> None:
+    """A version's file is scanned, and the version is ready."""
+    version = models.put_version(world, status="scanning")
+    world.start("Scan", version.id, world.event(version.id))
+    try:
+        follow(world, "Scan", version.id)
+        expect(world.record("models", version.id)["status"] == "ready", "the version is ready")
+    finally:
+        world.abort("Scan", version.id)
+
+
+def archive_workflow(world: World) -> None:
+    """The archive of a version is made."""
+    version = models.put_version(world, status="ready")
+    world.start("Archive", version.id, world.event(version.id))
+    try:
+        follow(world, "Archive", version.id)
+    finally:
+        world.abort("Archive", version.id)
+    expect(len(world.keys(world.models_bucket, f"{version.prefix}.slipway/archive-")) == 1, "the archive is there")
 
 
 def train_workflow(world: World) -> None:

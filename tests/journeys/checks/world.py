@@ -48,7 +48,10 @@ class World:
         self.records = Records(self.platform)
         self.s3, self.batch, self.sagemaker = client("s3"), client("batch"), client("sagemaker")
         self.lambda_, self.stepfunctions = client("lambda"), client("stepfunctions")
-        self.datasets_bucket, self.jobs_bucket = (self.platform.outputs[f"{n}Bucket"] for n in ("Datasets", "Jobs"))
+        names = ("Datasets", "Models", "Jobs")
+        self.datasets_bucket, self.models_bucket, self.jobs_bucket = (
+            self.platform.outputs[f"{name}Bucket"] for name in names
+        )
         for page in self.lambda_.get_paginator("list_functions").paginate():
             for found in page["Functions"]:
                 variables = found.get("Environment", {}).get("Variables", {})

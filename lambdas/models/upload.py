@@ -119,7 +119,7 @@ def plan(version: ModelVersion) -> dict[str, UploadPlan | None]:
     """Return what is left to upload of each file, None for those the registry has; at most 1,000 URLs at once."""
     if version.status != "uploading":
         raise Conflict(f"The upload is over: {version.model_id} {version.version} is {version.status}.")
-    planned, bucket = read_plan(version), variable("MODELS_BUCKET")
+    planned, bucket = open_plan(version), variable("MODELS_BUCKET")
 
     def of(file: PlannedFile) -> UploadPlan | None:
         if file.upload_id is None:
@@ -144,7 +144,7 @@ def complete(version: ModelVersion) -> ModelVersion:
     if version.status == "uploading":
         with ThreadPoolExecutor(THREADS) as pool:
             lacking = [
-                reason for reason in pool.map(lambda file: make_file(version, file), read_plan(version)) if reason
+                reason for reason in pool.map(lambda file: make_file(version, file), open_plan(version)) if reason
             ]
         if lacking:
             raise BadRequest("The upload is not complete. " + " ".join(lacking[:5]))
@@ -178,6 +178,16 @@ def abort(version: ModelVersion) -> None:
     for file in read_plan(version):
         if file.upload_id:
             uploads.abort(variable("MODELS_BUCKET"), version.prefix + file.filename, file.upload_id)
+
+
+def open_plan(version: ModelVersion) -> list[PlannedFile]:
+    """Return the files of an upload plan; raises Conflict for a version that comes by another way."""
+    planned = read_plan(version)
+    if not planned:
+        raise Conflict(
+            f"{version.model_id} {version.version} has no upload plan: a form or a job is bringing its files."
+        )
+    return planned
 
 
 def read_plan(version: ModelVersion) -> list[PlannedFile]:

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from lambdas.common.errors import BadRequest
 from lambdas.common.pages import Page, decode_cursor, encode_cursor
 from lambdas.models.postings import (
-    SEGMENT,
     next_ordinal,
     note_segment,
     put_into,
@@ -42,8 +41,7 @@ Load = Callable[[str, list[str]], list[ModelVersion]]
 
 def add(version: ModelVersion) -> None:
     """Let searches find a version; again is no error."""
-    if version.ordinal % SEGMENT == 0:
-        note_segment(version)
+    note_segment(version)
     put_into(terms_of(version), version)
 
 

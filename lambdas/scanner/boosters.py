@@ -79,7 +79,7 @@ class Ubjson:
             self.open.pop()
             return
         marker = self.cursor.take(1)
-        if here == OBJECT and marker == b"}" or here == LIST and marker == b"]":
+        if (here == OBJECT and marker == b"}") or (here == LIST and marker == b"]"):
             self.open.pop()
         elif here == OBJECT:
             key = self.text(self.integer(marker))

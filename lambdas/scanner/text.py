@@ -50,7 +50,7 @@ def scan(source: Source, filename: str) -> Examination:
 def examine(source: Source, name: str, found: Examination) -> None:
     """Examine a text; raises Malformed, UnicodeDecodeError, LimitExceeded."""
     extension = name.rsplit(".", 1)[-1].lower() if "." in name else ""
-    head = source.read(0, MOST_PARSED if source.size <= MOST_PARSED else OVERLAP)
+    head = source.read(0, source.size if source.size <= MOST_PARSED else OVERLAP)
     if kind := PROGRAMS.get(extension):
         found.suspicious("program", f"It is {kind} source, which would run if something imported or called it.")
     elif head.startswith(b"#!"):

@@ -32,6 +32,7 @@ NAMES: dict[str, dict[str, list[str] | None]] = {  # as in emulator_hooks
         "_complete_multipart_upload": ["bucket_name", "key", "body", "query_params", "headers"],
         "_composite_checksum": ["algorithm", "part_checksums"],
         "_compute_s3_checksum": ["algorithm", "body"],
+        "_copy_object": ["bucket_name", "dest_key", "headers"],
         "_create_multipart_upload": ["bucket_name", "key", "headers"],
         "_ensure_bucket": ["name"],
         "_error": ["code", "message", "status", "resource", "extra", "headers"],
@@ -57,7 +58,7 @@ def keeping(handler: Handler, uploads: UploadsOnDisk) -> Handler:
 def uploads_as_documented(uploads: UploadsOnDisk) -> None:
     """Join parts on disk; know tags, checksums of the full object and the least size of a part."""
     create, copy, replay = s3._create_multipart_upload, s3._upload_part_copy, s3._complete_multipart_upload
-    checks = iam_actions.s3_additional_checks
+    copy_whole, checks = s3._copy_object, iam_actions.s3_additional_checks
 
     def create_upload(bucket_name: str, key: str, headers: dict[str, str]) -> Answer:
         status, answer_headers, answer = create(bucket_name, key, headers)
@@ -85,6 +86,11 @@ def uploads_as_documented(uploads: UploadsOnDisk) -> None:
             part["checksums"] = {algorithm: s3._compute_s3_checksum(algorithm, part["body"])}
         return answer
 
+    def copy_object(bucket_name: str, dest_key: str, headers: dict[str, str]) -> Answer:
+        if algorithm := headers.get("x-amz-checksum-algorithm"):  # else the source's checksum would be believed
+            headers = {**headers, "x-amz-sdk-checksum-algorithm": algorithm}
+        return copy_whole(bucket_name, dest_key, headers)
+
     def complete(bucket_name: str, key: str, body: bytes, query_params: dict, headers: dict | None = None) -> Answer:
         id = first(query_params["uploadId"])
         bucket, upload = s3._ensure_bucket(bucket_name), s3._multipart_uploads.get(id)
@@ -108,6 +114,7 @@ def uploads_as_documented(uploads: UploadsOnDisk) -> None:
 
     s3._create_multipart_upload = create_upload
     s3._upload_part_copy = copy_part
+    s3._copy_object = copy_object
     s3._complete_multipart_upload = complete
     iam_actions.s3_additional_checks = additional_checks
 

@@ -102,6 +102,13 @@ def test_without_a_type_the_checksum_is_of_the_parts_checksums(small: Small) -> 
     assert known["ChecksumType"] == "COMPOSITE" and known["ChecksumCRC32"].endswith("-2")
 
 
+def test_a_copy_has_the_checksum_that_is_asked_for(small: Small) -> None:
+    source = uploaded(small, "composite", NOISE, b"x", ChecksumAlgorithm="CRC32")
+    target = {"Bucket": small.stack["Bucket"], "Key": "copied-with-checksum"}
+    source.s3.copy_object(**target, CopySource=source.target, ChecksumAlgorithm="CRC32")
+    assert source.s3.head_object(**target, ChecksumMode="ENABLED")["ChecksumCRC32"] == crc32(NOISE + b"x")
+
+
 def test_stretches_of_other_objects_become_parts(small: Small) -> None:
     uploaded(small, "source", NOISE, NOISE[:100])
     upload = Uploading(small, "made", **CRC32)

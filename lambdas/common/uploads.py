@@ -5,7 +5,9 @@ that is there is never replaced.
 """
 
 import base64
+import re
 from typing import Any
+from urllib.parse import quote
 
 from pydantic import BaseModel
 
@@ -115,8 +117,15 @@ def uploaded_parts(bucket: str, key: str, upload_id: str) -> list[dict[str, Any]
 
 def download_url(bucket: str, key: str, filename: str) -> str:
     """Return a presigned URL that downloads an object under the given name; the object's existence is not checked."""
-    target = {"Bucket": bucket, "Key": key, "ResponseContentDisposition": f'attachment; filename="{filename}"'}
+    target = {"Bucket": bucket, "Key": key, "ResponseContentDisposition": attachment(filename)}
     return aws.s3_presigner().generate_presigned_url("get_object", target, EXPIRES_IN)
+
+
+def attachment(filename: str) -> str:
+    """Return the Content-Disposition by which a download is stored under a name in any language (RFC 6266)."""
+    plain = re.sub(r'[^ -~]|["\\%]', "_", filename)
+    encoded = "" if plain == filename else f"; filename*=UTF-8''{quote(filename, safe='')}"
+    return f'attachment; filename="{plain}"{encoded}'
 
 
 def size_of(bucket: str, key: str) -> int:

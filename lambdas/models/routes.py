@@ -8,6 +8,7 @@ from fastapi.responses import RedirectResponse
 
 from lambdas.common.dependencies import Caller, Writer
 from lambdas.common.pages import MAX_PAGE, Cursor, Limit, Page
+from lambdas.common.uploads import attachment
 from lambdas.models import downloads, service, upload
 from lambdas.models.comparison import Comparison
 from lambdas.models.downloads import Download
@@ -216,7 +217,7 @@ def answer(download: Download) -> Response:
     """Return a download as it is answered."""
     if download.url:
         return RedirectResponse(download.url, status_code=302)
-    headers = {"Content-Disposition": f'attachment; filename="{download.filename}"'}
+    headers = {"Content-Disposition": attachment(download.filename)}
     return Response(download.body, media_type=download.content_type, headers=headers)
 
 

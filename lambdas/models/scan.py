@@ -70,8 +70,11 @@ def outcome(version: ModelVersion, files: Files) -> dict[str, Any]:
         changes["reason"] = reason(files)
     in_order = sorted(files, key=lambda file: not file.is_primary)
     changes["detected_framework"] = next((file.framework for file in in_order if file.framework), None)
+    # What people wrote down says more than the two or three libraries that a pickle was written with.
+    requirements_first = sorted(in_order, key=lambda file: not file.filename.endswith("requirements.txt"))
     for name in LEARNED:
-        learned = next((file.metadata[name] for file in in_order if name in file.metadata), None)
+        asked = requirements_first if name == "dependencies" else in_order
+        learned = next((file.metadata[name] for file in asked if name in file.metadata), None)
         if learned is not None and not getattr(version, name):
             changes[name] = learned
     return changes

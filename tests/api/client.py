@@ -4,7 +4,7 @@ import base64
 import json
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import requests
 
@@ -98,9 +98,8 @@ def proxy_event(
 
     Developer guide of API Gateway, "Input format of a Lambda function for proxy integration".
     """
-    pairs = [pair.split("=", 1) for pair in query.split("&") if pair]
     multi: dict[str, list[str]] = {}
-    for name, value in pairs:
+    for name, value in parse_qsl(query, keep_blank_values=True):  # API Gateway hands them on decoded
         multi.setdefault(name, []).append(value)
     text = None if body is None else body if isinstance(body, str | bytes) else json.dumps(body)
     content = text.encode() if isinstance(text, str) else text

@@ -40,6 +40,7 @@ def aws_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "GATEWAY_PORT": str(port),
         "BIND_HOST": "127.0.0.1",
         "AUTH": "true",  # signatures, codes and token lifetimes count; the key `test` is root
+        "S3_PERSIST": "1",
         "S3_DATA_DIR": str(home / "s3"),
         "STATE_DIR": str(home / "state"),
         "SFTP_ENABLED": "0",
@@ -51,7 +52,7 @@ def aws_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
     with (home / "log").open("wb") as log:
-        server = subprocess.Popen([sys.executable, "-m", "ministack"], env=environment, stdout=log, stderr=log)
+        server = subprocess.Popen([sys.executable, "-m", "tests.api.emulator"], env=environment, stdout=log, stderr=log)
         endpoint = f"http://127.0.0.1:{port}"
         try:
             wait_until_healthy(endpoint, server, home / "log")

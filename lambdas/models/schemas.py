@@ -27,6 +27,7 @@ Visibility = Literal["private", "shared"]
 MODEL_TYPES: tuple[str, ...] = get_args(ModelType)
 RESERVED = {"search", "upload", "uploads", "compare"}  # they are routes under /ai-models, so no user has these names
 MAX_JSON_BYTES = 16_384  # of custom metadata: a record is at most 400 KB, and lists read a hundred of them
+MAX_JSON_LEVELS = 100  # an answer is not written from 255 on
 
 
 def not_reserved(name: str) -> str:
@@ -55,13 +56,25 @@ def parsed(value: Any) -> Any:
 
 def small(value: dict[str, Any]) -> dict[str, Any]:
     """Return the object if it is JSON, and not too much of it."""
-    try:
-        text = json.dumps(value, allow_nan=False)
-    except RecursionError as error:
-        raise ValueError("is nested too deeply") from error
+    if nesting(value) > MAX_JSON_LEVELS:
+        raise ValueError(f"is nested more than {MAX_JSON_LEVELS} deep")
+    text = json.dumps(value, allow_nan=False)
     if len(text) > MAX_JSON_BYTES:
         raise ValueError(f"is more than {MAX_JSON_BYTES} characters as JSON")
     return value
+
+
+def nesting(value: Any) -> int:
+    """Return how many levels of objects and lists a JSON value has."""
+    levels, layer = 0, [value]
+    while layer := [inner for outer in layer for inner in inside(outer)]:
+        levels += 1
+    return levels
+
+
+def inside(value: Any) -> list[Any]:
+    """Return what an object or list holds."""
+    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
 
 
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"

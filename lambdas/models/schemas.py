@@ -83,7 +83,7 @@ VersionName = Annotated[str, StringConstraints(pattern=r"^v[0-9]{1,9}(\.[0-9]{1,
 Alias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$"), AfterValidator(no_version)]
 VersionOrAlias = Annotated[str, StringConstraints(pattern=r"^(v[0-9]{1,9}(\.[0-9]{1,9}){0,2}|[a-z][a-z0-9-]{0,31})$")]
 NewVersion = Annotated[str, StringConstraints(pattern=r"^(auto|v[0-9]{1,9}(\.[0-9]{1,9}){0,2})$")]
-Username = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,38}$")]
+Username = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,38}$"), AfterValidator(not_reserved)]
 DisplayName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120, pattern=PRINTABLE)]
 Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=PRINTABLE)]
 Text = Annotated[str, StringConstraints(max_length=4000)]

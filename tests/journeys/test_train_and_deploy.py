@@ -25,7 +25,6 @@ def download(api: ApiClient, model: dict[str, Any], filename: str) -> bytes:
     path = f"/ai-models/{model['user_id']}/{model['model_id']}/download"
     response = api.request("GET", path, params={"version": model["version"], "filename": filename})
     response.raise_for_status()
-    assert response.history, "large files come from S3 by redirect"
     return response.content
 
 
@@ -37,7 +36,7 @@ def registered(api: ApiClient, job: dict[str, Any]) -> dict[str, Any]:
 def test_percent_rises_while_the_job_runs(member: ApiClient, dataset: dict[str, Any]) -> None:
     job = member.call("POST", "/jobs", JOB | {"dataset_id": dataset["id"], "model_id": "watched"})
     looks = list(member.follow(f"/jobs/{job['id']}", lambda found: found["status"] in ENDED))
-    assert looks[-1]["status"] == "completed", looks[-1]
+    assert looks[-1]["status"] == "completed", looks[-1]["reason"]
     percents = [look["progress"]["percent"] for look in looks if look["status"] == "running"]
     assert percents == sorted(percents)
     assert len({percent for percent in percents if percent > 0}) >= 3, percents

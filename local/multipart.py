@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,7 @@ def write(file: Path, content: bytes | memoryview) -> None:
 
 def keeping_uploads(handler: Handler, uploads: Any, kept: UploadsOnDisk) -> Handler:
     """S3's `handler`, keeping what it changes of the `uploads` in progress (a mapping by id) before it answers."""
+    completing: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def keeping(method: str, path: str, headers: dict, body: bytes, query: dict) -> Answer:
         if method == "POST" and "uploads" in query:
@@ -90,15 +92,27 @@ def keeping_uploads(handler: Handler, uploads: Any, kept: UploadsOnDisk) -> Hand
                 await asyncio.to_thread(kept.save, id, uploads[id])
             return answer
         id = first(query["uploadId"]) if "uploadId" in query else ""
-        if method == "POST" and id in uploads and uploads[id]["parts"]:  # joined here, as it may take a while
-            await asyncio.to_thread(kept.joined, id, [part for _, part in sorted(uploads[id]["parts"].items())])
+        if id and method == "POST":
+            async with completing[id]:  # who asks again gets the answer of the first, when that is done
+                answer = await complete(method, path, headers, body, query)
+            completing.pop(id, None)
+            return answer
         answer = await handler(method, path, headers, body, query)
-        if id and method in ("PUT", "POST", "DELETE"):
-            if id not in uploads:
-                await asyncio.to_thread(kept.remove, id)
-            elif method == "PUT" and answer[0] == 200:
-                number = int(first(query["partNumber"]))
-                await asyncio.to_thread(kept.save_part, id, number, uploads[id]["parts"][number])
+        if id and id not in uploads:
+            await asyncio.to_thread(kept.remove, id)
+        elif id and method == "PUT" and answer[0] == 200:
+            number = int(first(query["partNumber"]))
+            await asyncio.to_thread(kept.save_part, id, number, uploads[id]["parts"][number])
+        return answer
+
+    async def complete(method: str, path: str, headers: dict, body: bytes, query: dict) -> Answer:
+        id = first(query["uploadId"])
+        parts = [part for _, part in sorted(uploads[id]["parts"].items())] if id in uploads else []
+        if parts:  # joined beforehand, in a thread: the handler does not give way to other requests
+            await asyncio.to_thread(kept.joined, id, parts)
+        answer = await handler(method, path, headers, body, query)
+        if id not in uploads:
+            await asyncio.to_thread(kept.remove, id)
         return answer
 
     return keeping

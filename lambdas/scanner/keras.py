@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import lzma
+import struct
 import sys
 import zipfile
 import zlib
@@ -36,7 +38,18 @@ FILE_CALLS |= {
 STANDARD = set(sys.stdlib_module_names) - {"__main__", "builtins"}
 JAX_LAYERS = {"JaxLayer", "FlaxLayer"}
 LOOKUPS = {"StringLookup", "IntegerLookup", "IndexLookup", "TextVectorization"}
-BAD_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, NotImplementedError, RuntimeError, OSError)
+# What zipfile and the decompressors under it raise for archives that are none.
+BAD_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    LookupError,
+    ValueError,
+    RuntimeError,
+    EOFError,
+    OSError,
+)
 
 
 def scan(source: Source, filename: str) -> Examination:
@@ -108,10 +121,9 @@ def judged(value: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         return
     config = value.get("config")
     settings = config if isinstance(config, dict) else {}
-    registered = value.get("registered_name")
-    module = value.get("module") if isinstance(value.get("module"), str) else ""
+    registered, module = text_of(value, "registered_name"), text_of(value, "module")
     plain = name.rsplit(">", 1)[-1]
-    called = f"{plain} {settings['name']!r}" if isinstance(settings.get("name"), str) else plain
+    called = f"{plain[:100]} {text_of(settings, 'name')[:100]!r}"
     if name == "__lambda__":
         yield "malicious", "marshalled_code", "It holds marshalled Python code, which runs when the model is loaded."
     elif plain == "Lambda":
@@ -132,7 +144,7 @@ def judged(value: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 def judged_lambda(called: str, function: Any) -> Iterator[tuple[str, str, str]]:
     """Judge a Lambda layer: it carries code, or only the name of a function that a loader must be given."""
-    if isinstance(function, str) or (isinstance(function, dict) and function.get("class_name") in FUNCTIONS):
+    if isinstance(function, str) or (isinstance(function, dict) and text_of(function, "class_name") in FUNCTIONS):
         yield "suspicious", "lambda_layer", f"The layer {called} calls a function that is not part of Keras."
     else:
         yield "malicious", "lambda_layer", f"The layer {called} holds Python code, which runs when the model is loaded."
@@ -156,16 +168,22 @@ def judged_function(module: str, function: str) -> Iterator[tuple[str, str, str]
         yield "suspicious", "custom_object", f"It needs the function {where[:200]}, which is not part of Keras."
 
 
-def judged_class(module: str, name: str, registered: Any) -> Iterator[tuple[str, str, str]]:
+def judged_class(module: str, name: str, registered: str) -> Iterator[tuple[str, str, str]]:
     """Judge a reference to a class."""
     where = f"{module}.{name}" if module else name
     if (module and top(module) in RUNTIMES | STANDARD and inside_keras(module) is None) or top(name) in STANDARD:
         yield "malicious", "foreign_class", f"It has Keras import and call {where[:200]}."
     elif (module and inside_keras(module) is None) or "." in name:
         yield "suspicious", "custom_object", f"It needs the class {where[:200]}, which is not part of Keras."
-    elif ">" in name or (isinstance(registered, str) and ">" in registered):
-        custom = registered if isinstance(registered, str) and ">" in registered else name
+    elif ">" in name or ">" in registered:
+        custom = registered if ">" in registered else name
         yield "suspicious", "custom_object", f"It needs the class {custom[:200]}, which is not part of Keras."
+
+
+def text_of(value: dict[str, Any], key: str) -> str:
+    """Return a text of a configuration, "" for anything else."""
+    found = value.get(key)
+    return found if isinstance(found, str) else ""
 
 
 def top(module: str) -> str:

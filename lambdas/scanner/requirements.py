@@ -10,7 +10,7 @@ MOST_DEPENDENCIES = 200
 LONGEST = 200  # characters of one
 REQUIREMENT = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\s*(?:\[[^\]]*\])?\s*"  # name and extras
-    r"(?:\(?\s*(?:===|~=|[=!<>]=|[<>])[^;@\s][^;@]*\)?)?\s*(?:;.*)?"  # versions and markers
+    r"(?:\(?\s*(?:===|~=|[=!<>]=|[<>])\s*[^;@\s][^;@]*\)?)?\s*(?:;.*)?"  # versions and markers
 )
 ELSEWHERE = re.compile(r"(?:^|@\s*|\s)(?:(?:git|hg|svn|bzr)\+|[a-z][a-z0-9+.-]*://|file:)", re.IGNORECASE)
 INCLUDES = {"-r", "--requirement", "-c", "--constraint"}

@@ -28,7 +28,7 @@ PROGRAMS |= {"php": "PHP", "lua": "Lua", "r": "R", "c": "C", "cc": "C++", "cpp":
 BROWSED = {"html", "htm", "xhtml", "svg"}
 TEMPLATES = {"jinja", "jinja2", "j2"}
 PROSE = {"md", "txt", "rst", "csv", "tsv", "log", "json", "jsonl", *PROGRAMS, *BROWSED, *TEMPLATES}  # never YAML
-TAG = re.compile(r"!<?[^\s,\[\]{}\"'>]{2,300}|^%TAG[^\n]{0,300}", re.MULTILINE)
+TAG = re.compile(r"!<[^>\s]{1,300}|![^\s,\[\]{}\"'>]{2,300}|^%TAG[^\n]{0,300}", re.MULTILINE)
 TARGET = re.compile(r"_target_[\"']?\s*:\s*[\"']?([\w.]{1,200})")
 UNPARSED = re.compile(
     r"\"(auto_map|__lambda__)\"|\"class_name\"\s*:\s*\"(Lambda)\"|\"chat_template\"\s*:.{0,200}?(__\w+__)"

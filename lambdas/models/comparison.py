@@ -48,7 +48,9 @@ class Comparison(BaseModel):
 def compare(versions: list[ModelVersion]) -> Comparison:
     """Return the versions side by side; parameters that differ come first."""
     figures = [figures_of(version) for version in versions]
-    known = {v.primary_metric.name: v.primary_metric.direction for v in versions if v.primary_metric}
+    known: dict[str, Direction] = {
+        v.primary_metric.name: v.primary_metric.direction for v in versions if v.primary_metric
+    }
     metrics = {
         name: metric_row(name, known.get(name), [found.get(name) for found in figures])
         for name in sorted({name for found in figures for name in found})

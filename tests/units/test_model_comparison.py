@@ -8,8 +8,16 @@ from lambdas.models.trained import ranges_of
 
 
 def version(**fields: Any) -> ModelVersion:
-    known = {"owner": "ada", "id": "mdl-1", "model_id": "iris", "version": "v1", "name": "Iris", "status": "ready"}
-    return ModelVersion(**(known | {"framework": "sklearn", "model_type": "classification"} | fields))
+    known: dict[str, Any] = {
+        "owner": "ada",
+        "id": "mdl-1",
+        "model_id": "iris",
+        "version": "v1",
+        "name": "Iris",
+        "status": "ready",
+    }
+    kind: dict[str, Any] = {"framework": "sklearn", "model_type": "classification"}
+    return ModelVersion.model_validate(known | kind | fields)
 
 
 def test_best_is_the_least_loss_and_the_greatest_accuracy():

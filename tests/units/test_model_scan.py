@@ -20,7 +20,7 @@ VERSION = ModelVersion(
 
 
 def file(filename: str, **fields: Any) -> StoredFile:
-    known = {"file_path": f"ada/iris/v1/{filename}", "file_size": 1, "file_type": ".pkl"}
+    known: dict[str, Any] = {"file_path": f"ada/iris/v1/{filename}", "file_size": 1, "file_type": ".pkl"}
     return StoredFile(filename=filename, **(known | fields))
 
 

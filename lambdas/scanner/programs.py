@@ -16,7 +16,7 @@ PROGRAMS = {
     b"\xca\xfe\xba\xbe": "a program for macOS or a class of Java",
     b"\x00asm": "a program in WebAssembly",
 }
-OWN_NAMES = {"", "so", "dll", "exe", "dylib", "pyd", "class", "wasm", "node", "o", "ko"}  # of programs that say so
+OWN_NAMES = {"", "bin", "so", "dll", "exe", "dylib", "pyd", "class", "wasm", "node", "o"}  # which programs may have
 
 
 def scan(source: Source, filename: str) -> Examination:

@@ -19,6 +19,7 @@ from lambdas.scanner import (
     numpy_files,
     onnx,
     pickles,
+    programs,
     safetensors,
     savedmodel,
     tar_files,
@@ -41,7 +42,8 @@ FORMATS: dict[str, Callable[[Source, str], Examination]] = {
     "script": text.scan,
     "xgboost": boosters.scan,
     "lightgbm": boosters.scan,
-    "image": lambda source, filename: Examination("image"),
+    "image": programs.scan,
+    "executable": programs.scan,
 }
 CONTAINERS: dict[str, Callable[[Source, str, Walk], Examination]] = {
     "zip": archives.scan,
@@ -89,10 +91,7 @@ def examine_as(format: str | None, source: Source, filename: str, walk: Walk) ->
     if format in FORMATS:
         return FORMATS[format](source, filename)
     found = Examination(format)
-    if format == "executable":
-        found.suspicious("executable", "It is a program, which no model needs.")
-    else:
-        found.unscanned("unknown_format", "The scanner does not know this format.")
+    found.unscanned("unknown_format", "The scanner does not know this format.")
     return found
 
 

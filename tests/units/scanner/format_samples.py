@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from lambdas.scanner.report import Examination
 from lambdas.scanner.source import BytesSource, Source
+from local.home import CACHE
+from local.images import keep
 
 HERE = Path(__file__).resolve().parent
-KEPT = HERE.parents[2] / ".slipway-tests"
 SCRIPT, REQUIREMENTS = HERE / "format_files.py", HERE / "formats.txt"
 MOST_MEMORY = 64 * 1024 * 1024
 Scan = Callable[[Source, str], Examination]
@@ -28,37 +29,42 @@ Scan = Callable[[Source, str], Examination]
 @functools.cache
 def folder() -> Path:
     """The folder of made files, made once per content of the script and its requirements."""
-    environment = kept("formats", REQUIREMENTS.read_bytes(), install)
-    return kept("format-files", REQUIREMENTS.read_bytes() + SCRIPT.read_bytes(), lambda to: make(environment, to))
+    machine = f"{sys.platform} {platform.machine()} {platform.python_version()}"
+    asked = hashlib.sha256(machine.encode() + REQUIREMENTS.read_bytes())
+    environment = CACHE / "environments" / asked.hexdigest()[:20]
+    asked.update(SCRIPT.read_bytes())
+    files = CACHE / "format_files" / asked.hexdigest()[:20]
+    if not files.exists():
+        if not environment.exists():
+            install(environment)
+        write(environment / "bin" / "python", files)
+    return files
 
 
-def kept(name: str, content: bytes, fill: Callable[[Path], None]) -> Path:
-    """A folder named by what it is made of, filled whole or not at all."""
-    place = KEPT / f"{name}-{hashlib.sha256(content).hexdigest()[:16]}"
-    if not place.exists():
-        KEPT.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=KEPT) as partial:
-            made = Path(partial) / "made"
-            made.mkdir()
-            fill(made)
-            os.rename(made, place)
-    return place
+def install(environment: Path) -> None:
+    """Install the libraries, all or none."""
+    environment.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=environment.parent) as partial:
+        made = Path(partial) / "environment"
+        run(uv.find_uv_bin(), "venv", "--quiet", "--relocatable", "--python", sys.executable, str(made))
+        python = str(made / "bin" / "python")
+        run(uv.find_uv_bin(), "pip", "install", "--quiet", "--python", python, "--requirements", str(REQUIREMENTS))
+        keep(made, environment)
 
 
-def install(place: Path) -> None:
-    run_uv("venv", "--quiet", "--allow-existing", "--relocatable", "--python", sys.executable, str(place))
-    run_uv("pip", "install", "--quiet", "--python", str(place / "bin" / "python"), "-r", str(REQUIREMENTS))
+def write(python: Path, files: Path) -> None:
+    """Have the libraries write their files, all or none."""
+    files.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=files.parent) as partial:
+        made = Path(partial) / "files"
+        made.mkdir()
+        run(str(python), str(SCRIPT), str(made))
+        keep(made, files)
 
 
-def run_uv(*arguments: str) -> None:
-    done = subprocess.run([uv.find_uv_bin(), *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-def make(environment: Path, place: Path) -> None:
-    command = [str(environment / "bin" / "python"), str(SCRIPT), str(place)]
+def run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 @functools.cache

@@ -26,6 +26,9 @@ def scan(source: Source, filename: str, walk: Walk) -> Examination:
         found.suspicious("broken_archive", f"The archive cannot be read: {error}.")
         found.scanned = False
         return found
+    except LimitExceeded as error:
+        found.unscanned(error.code, str(error))
+        return found
     names = [entry.name for entry in directory.entries]
     found.format, found.framework = kind_of(names)
     member_names.judge(found, names)

@@ -108,7 +108,9 @@ def opaque_line(machine: Machine) -> None:
 
 
 def tuple_of(machine: Machine, values: list[Any]) -> None:
-    machine.push(items(values) if len(machine.stack) < RICH_STACK else OPAQUE)
+    made = items(values)
+    machine.trace.largest_tuple = max(machine.trace.largest_tuple, made.nodes)
+    machine.push(made if len(machine.stack) < RICH_STACK else OPAQUE)
 
 
 def popped(machine: Machine, count: int) -> list[Any]:

@@ -76,7 +76,8 @@ class State:
                 raise LimitExceeded("pickle_too_large", "The pickle numbers more values than the scanner follows.")
         self.memo.pop(number, None)
         if len(self.memo) < MOST_MEMOS and worth_remembering(value):
-            self.memo[number] = value
+            forgotten = isinstance(value, Items) and counts(value) is None
+            self.memo[number] = Items((), value.nodes) if forgotten else value
 
     def memoize(self) -> None:
         self.remember(self.memos_in_order + len(self.stray_memos))
@@ -89,8 +90,6 @@ class State:
 
 def worth_remembering(value: Any) -> bool:
     """Tell whether a later opcode may need a value by more than being there; all of these are small."""
-    if isinstance(value, Items):
-        return counts(value) is not None
     if isinstance(value, Made):
         return value.dtype is not None or value.wrapper is not None
-    return isinstance(value, str | Global | Storage)
+    return isinstance(value, str | Items | Global | Storage)

@@ -46,6 +46,7 @@ class Trace:
     storages: dict[str, Storage] = field(default_factory=dict)
     state: dict[str, Any] = field(default_factory=dict)  # the last object's, that is the outermost one's
     constants: dict[str, str] = field(default_factory=dict)  # strings under the few keys that say a version
+    largest_tuple: int = 0  # values that walking through it meets
     wrapped_arrays: int = 0
     first_array: int | None = None
 

@@ -12,7 +12,8 @@ from math import prod
 from typing import Any
 
 MOST_ITEMS = 16  # longer tuples are opaque
-MOST_NODES = 64  # of a tuple with the tuples in it
+MOST_KEPT = 64  # of a tuple with the tuples in it
+MOST_COUNTED = 10**9
 MOST_KEYS = 64  # of a dictionary; the rest is forgotten
 LONGEST_STRING = 256
 LARGEST_COUNT = 2**62
@@ -57,13 +58,14 @@ class Storage:
 
 
 class Items:
-    """A short tuple. Immutable, so its `nodes` bound what it can ever reach."""
+    """A short tuple, and how many values whoever walks through it meets; of one with many only the number is kept."""
 
-    __slots__ = ("nodes", "values")
+    __slots__ = ("kept", "nodes", "values")
 
-    def __init__(self, values: tuple[Any, ...]) -> None:
+    def __init__(self, values: tuple[Any, ...], nodes: int, kept: int = 1) -> None:
         self.values = values
-        self.nodes = 1 + sum(value.nodes if isinstance(value, Items) else 1 for value in values)
+        self.nodes = nodes
+        self.kept = kept  # values that are reachable from here
 
 
 class Keys:
@@ -90,12 +92,17 @@ class Made:
         self.wrapper: dict[str, Any] | None = None
 
 
-def items(values: list[Any]) -> Items | Opaque:
-    """Return a tuple of these values, or an opaque one when there are many."""
-    if len(values) > MOST_ITEMS:
-        return OPAQUE
-    made = Items(tuple(OPAQUE if isinstance(value, Keys) else value for value in values))
-    return made if made.nodes <= MOST_NODES else OPAQUE
+def items(values: list[Any]) -> Items:
+    """Return a tuple of these values."""
+    nodes = kept = 1 + len(values)
+    for value in values:
+        if isinstance(value, Items):
+            nodes += value.nodes
+            kept += value.kept
+    nodes = min(nodes, MOST_COUNTED)
+    if len(values) > MOST_ITEMS or kept > MOST_KEPT:
+        return Items((), nodes)
+    return Items(tuple(OPAQUE if isinstance(value, Keys) else value for value in values), nodes, kept)
 
 
 def counts(value: Any) -> tuple[int, ...] | None:
@@ -103,6 +110,8 @@ def counts(value: Any) -> tuple[int, ...] | None:
     if not isinstance(value, Items):
         return None
     numbers = value.values
+    if len(numbers) + 1 != value.nodes:
+        return None  # some were forgotten
     whole = all(type(number) is int and 0 <= number < LARGEST_COUNT for number in numbers)
     return numbers if whole and prod(numbers) < LARGEST_COUNT else None
 

@@ -27,6 +27,7 @@ FRAMEWORKS = {  # package -> framework, the more telling first
     "lightgbm": "other",
 }
 PACKAGES = {"sklearn": "scikit-learn"}  # where the name to install differs
+MOST_SHARED = 10_000_000  # values of one tuple, unless the file has as many bytes
 KNOWN_PACKAGES = {*FRAMEWORKS, "numpy", "scipy", "pandas", "joblib"}
 
 
@@ -72,6 +73,8 @@ def scan(source: Source, filename: str, walk: Walk) -> Examination:
         if start and followed.broken:
             judge_stray(found, followed, followed)
             found.suspicious("trailing_data", f"{source.size - start} bytes follow the pickle, from byte {start}.")
+            rest = walk.examine(WindowSource(source, start, source.size - start), "")
+            found.findings += [finding for finding in rest.findings if finding.severity != "info"]
             return found
         judge(found, followed, source, walk)
         if followed.broken or followed.limit:
@@ -94,6 +97,8 @@ def judge(found: Examination, followed: Followed, source: Source, walk: Walk) ->
         found.suspicious("extension_code", f"It imports by a number that only its loader knows, at byte {offset}.")
     for name, offset in list(trace.patched.items())[:3]:
         found.suspicious("patched_name", f"It changes {name} itself, at byte {offset}.")
+    if trace.largest_tuple > max(MOST_SHARED, source.size):
+        found.suspicious("memo_bomb", "It builds a tuple of more than ten million values out of a few shared ones.")
     if followed.broken:
         found.suspicious("broken_pickle", f"The pickle breaks {followed.broken}.")
     if followed.limit:

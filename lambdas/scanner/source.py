@@ -7,7 +7,7 @@ import io
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
 BLOCK = 4 * 1024 * 1024
@@ -30,11 +30,11 @@ class Source(ABC):
     def read(self, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset`, or fewer where the source ends; b"" beyond."""
 
-    def stream(self, offset: int = 0) -> io.BufferedReader:
+    def stream(self, offset: int = 0) -> BinaryIO:
         """Return a seekable file object over the source, standing at `offset`."""
         stream = io.BufferedReader(SourceFile(self), buffer_size=1024 * 1024)
         stream.seek(offset)
-        return stream
+        return cast(BinaryIO, stream)
 
     def chunks(self, offset: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield the bytes from `offset` to `end` in order, a megabyte at a time."""
@@ -133,7 +133,8 @@ class ForwardSource(Source):
             piece = next(self._pieces, b"")
             if not piece:
                 break
-            surplus = max(0, min(offset - self._start, len(self._kept)) - BLOCK)
+            surplus = len(self._kept) if self._start + len(self._kept) <= offset - BLOCK else 0
+            surplus = surplus or max(0, min(offset - self._start, len(self._kept)) - BLOCK)
             self._kept = self._kept[surplus:] + piece
             self._start += surplus
         return self._kept[offset - self._start : offset - self._start + length]

@@ -2,6 +2,7 @@
 
 Runs in the environment of frameworks.txt; the tests scan what it leaves in the folder.
 """
+# pyright: reportMissingImports=false, reportArgumentType=false
 
 import gzip
 import io
@@ -40,7 +41,9 @@ warnings.simplefilter("ignore")
 RANDOM = np.random.default_rng(0)
 X = RANDOM.random((150, 4))
 Y = (X[:, 0] + X[:, 1] > 1).astype(int)
-TABLE = pd.DataFrame({"size": X[:, 0], "weight": X[:, 1], "colour": pd.Categorical(RANDOM.choice(["red", "blue"], 150))})
+TABLE = pd.DataFrame(
+    {"size": X[:, 0], "weight": X[:, 1], "colour": pd.Categorical(RANDOM.choice(["red", "blue"], 150))}
+)
 
 
 def estimators() -> dict:
@@ -127,12 +130,13 @@ def write_arrays(folder: Path) -> None:
 
 
 def write_torch(folder: Path) -> None:
-    """Weights, whole modules and checkpoints, in the archive of today and the sequence of before, and plainly pickled."""
+    """Weights, modules and checkpoints: in the archive of today, the sequence of before, and plainly pickled."""
     torch.manual_seed(0)
     layers = nn.Sequential(
         nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 26 * 26, 10), nn.Dropout()
     )
-    words = nn.ModuleDict({"embed": nn.Embedding(20, 8), "lstm": nn.LSTM(8, 8), "attend": nn.TransformerEncoderLayer(8, 2)})
+    attention = nn.TransformerEncoderLayer(8, 2)
+    words = nn.ModuleDict({"embed": nn.Embedding(20, 8), "lstm": nn.LSTM(8, 8), "attend": attention})
     optimizer = torch.optim.Adam(layers.parameters())
     layers(torch.rand(2, 1, 28, 28)).sum().backward()
     optimizer.step()

@@ -72,8 +72,6 @@ JUSTIFIED: dict[str, str] = {
     "jobs_register: s3:ListBucket on jobs-bucket": f"{NO_404} A job without a report would not say so.",
     "jobs_register: s3:ListBucket on models-bucket": f"{NO_404} A new version has no manifest yet.",
     "models_process: s3:ListBucket on models-bucket": f"{NO_404} A version that came in a form has no upload plan.",
-    "models_archive: s3:PutObjectTagging on models-bucket/*": "S3 asks for it where an upload begins with tags; the "
-    "emulator forgets them.",
     "models_archive: s3:ListBucket on models-bucket": f"{NO_404} An archive is made where there is none.",
 }
 # The execution role's: action -> why it is needed although nothing goes red here.

@@ -153,21 +153,24 @@ def model_scanning(world: World) -> None:
 
 
 def model_archiving(world: World) -> None:
-    """The step of the workflow makes the archive of a version."""
+    """The step of the workflow makes the archive of a version, and marks it as one that expires."""
     version = put_version(world, status="ready")
     world.invoke("models_archive", world.event(version.id))
-    expect(len(world.keys(world.models_bucket, f"{version.prefix}{FOLDER}archive-")) == 1, "the archive is there")
+    (key,) = world.keys(world.models_bucket, f"{version.prefix}{FOLDER}archive-")
+    tags = world.s3.get_object_tagging(Bucket=world.models_bucket, Key=key)["TagSet"]
+    expect(tags == [{"Key": "slipway", "Value": "archive"}], "it is tagged")
 
 
 def archive_given_up(world: World) -> None:
     """An archive that fails half way leaves no parts behind."""
-    version = put_version(world, status="ready")
+    version, why = put_version(world, status="ready"), ""
     try:  # the first call begins the upload, the next ones are its parts
         with world.failing(service="s3", operation="PutObject", error="AccessDenied", status=403, calls=[2, 3, 4]):
             world.invoke("models_archive", world.event(version.id))
     except CheckFailed as error:
-        expect("Planted fault" in str(error), f"it fails because of the fault, not because: {error}")
+        why = str(error)
     expect_no_uploads(world)
+    expect("Planted fault" in why, f"it fails because of the fault, not because: {why}")
 
 
 def model_recovery(world: World) -> None:

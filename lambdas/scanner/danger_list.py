@@ -7,29 +7,28 @@ from __future__ import annotations
 
 # Whatever these modules have, at any depth.
 MODULES_WORDS = """
-    __main__.__builtins__ _aix_support _asyncio _bootsubprocess _ctypes _frozen_importlib _frozen_importlib_external
-    _imp _io _osx_support _pickle _posixsubprocess _pyio _pyrepl _socket _sitebuiltins _sqlite3 _thread _winapi aifc
-    antigravity ast asyncio asyncore atexit audit bdb builtins.__import__ bz2 cffi cgi cgitb cloudpickle cmd code
-    codeop commands compileall concurrent cProfile crypt ctypes curses dbm dill dis distutils doctest encodings
-    ensurepip faulthandler fabric fileinput fsspec ftplib gc getpass glob gzip http httplib httpx idlelib imaplib
-    imp importlib inspect invoke io IPython jinja2 jsonpickle lib2to3 linecache logging lzma mailbox marshal mmap
-    modulefinder msvcrt multiprocessing netrc nntplib nt ntpath nturl2path numba opcode optparse os parso pathlib
-    paramiko pdb pexpect pickle cPickle pickletools pip pkg_resources pkgutil platform plistlib poplib popen2 posix
-    posixpath profile pstats pty py_compile pyclbr pydoc pydoc_data pyrepl pytest readline reprlib requests resource
-    rlcompleter runpy sched select selectors setuptools shelve shlex shutil signal site smtpd smtplib socket
-    socketserver sqlite3 ssl stat subprocess symtable sys sysconfig tabnanny tarfile telnetlib tempfile test
-    threading timeit tkinter token tokenize trace traceback tracemalloc tty turtle turtledemo types unittest urllib
-    urllib2 urllib3 uuid venv webbrowser winreg wsgiref xmlrpc yaml zipapp zipfile zipimport aiohttp ptyprocess pwn
-    numpy.testing numpy.distutils numpy.f2py numpy.ctypeslib numpy.lib.npyio numpy.lib._npyio_impl numpy.lib.format
-    numpy.lib._format_impl numpy.lib._datasource numpy.compat numpy.lib.utils numpy._core._internal
-    scipy._build_utils scipy.io scipy.misc scipy._lib._ccallback scipy.datasets pandas.io pandas.core.computation
-    pandas.compat.pickle_compat pandas.testing pandas._testing pandas.util joblib.memory joblib.parallel joblib.pool
-    joblib.externals joblib.executor joblib.func_inspect joblib.backports joblib._store_backends
-    joblib._parallel_backends joblib._memmapping_reducer joblib.testing sklearn.datasets sklearn.externals
-    sklearn.utils._testing sklearn.utils._show_versions sklearn._build_utils sklearn.utils.fixes
-    sklearn.utils._joblib torch.hub torch.jit torch.fx torch.package torch.utils torch._dynamo torch._inductor
-    torch.distributed torch.multiprocessing torch.ops torch._ops torch.classes torch._classes torch.onnx
-    torch.testing torch.export torch._export torch._appdirs torch._jit_internal
+    IPython _aix_support _asyncio _bootsubprocess _ctypes _frozen_importlib _frozen_importlib_external _imp _io
+    _osx_support _pickle _posixsubprocess _pyio _pyrepl _sitebuiltins _socket _sqlite3 _thread _winapi aifc aiohttp
+    antigravity ast asyncio asyncore atexit bdb bz2 cPickle cProfile cffi cgi cgitb cloudpickle cmd code codeop
+    commands compileall concurrent crypt ctypes curses dbm dill dis distutils doctest encodings ensurepip
+    faulthandler fileinput ftplib gc gzip http httplib httpx idlelib imaplib imp importlib inspect io jinja2
+    jsonpickle lib2to3 linecache logging lzma mailbox marshal mmap modulefinder msvcrt multiprocessing netrc nntplib
+    nt ntpath nturl2path os paramiko parso pathlib pdb pexpect pickle pickletools pip pkg_resources pkgutil platform
+    popen2 poplib posix posixpath profile pstats pty ptyprocess pwn py_compile pyclbr pydoc pydoc_data pyrepl pytest
+    readline requests resource rlcompleter runpy select selectors setuptools shelve shutil signal site smtpd smtplib
+    socket socketserver sqlite3 ssl subprocess symtable sys sysconfig tabnanny tarfile telnetlib tempfile threading
+    timeit tkinter tokenize trace traceback tracemalloc tty turtle turtledemo types unittest urllib urllib2 urllib3
+    uuid venv webbrowser winreg wsgiref xmlrpc yaml zipapp zipfile zipimport numpy.testing numpy.distutils
+    numpy.f2py numpy.ctypeslib numpy.lib.npyio numpy.lib._npyio_impl numpy.lib.format numpy.lib._format_impl
+    numpy.lib._datasource numpy.compat numpy.lib.utils numpy._core._internal scipy._build_utils scipy.io scipy.misc
+    scipy._lib._ccallback scipy.datasets pandas.io pandas.core.computation pandas.compat.pickle_compat
+    pandas.testing pandas._testing pandas.util joblib.memory joblib.parallel joblib.pool joblib.externals
+    joblib.executor joblib.func_inspect joblib.backports joblib._store_backends joblib._parallel_backends
+    joblib._memmapping_reducer joblib.testing sklearn.datasets sklearn.externals sklearn.utils._testing
+    sklearn.utils._show_versions sklearn._build_utils sklearn.utils.fixes sklearn.utils._joblib torch.hub torch.jit
+    torch.fx torch.package torch.utils torch._dynamo torch._inductor torch.distributed torch.multiprocessing
+    torch.ops torch._ops torch.classes torch._classes torch.onnx torch.testing torch.export torch._export
+    torch._appdirs torch._jit_internal test.support
 """
 MODULES = frozenset(MODULES_WORDS.split())
 # These, wherever a module has them: `pandas.io.common.os.system` is `os.system`.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from lambdas.scanner.report import Examination
@@ -24,6 +25,15 @@ class LimitExceeded(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+@contextmanager
+def within(found: Examination) -> Iterator[None]:
+    """Keep what was found until a limit is exceeded, and say that the rest was not looked at."""
+    try:
+        yield
+    except LimitExceeded as error:
+        found.unscanned(error.code, str(error))
 
 
 @dataclass

@@ -11,10 +11,14 @@ from lambdas.scanner.report import Examination
 from lambdas.scanner.source import Source, WindowSource
 
 LONGEST_HEADER = 64 * 1024
-SHAPE = re.compile(rb"'shape': ?\(([0-9, ]{0,400})\)")
-PLAIN = re.compile(rb"'descr': ?'[<>|=]?([?bBiufcSUVmM])(\d{1,9})(?:\[[^']{1,20}\])?'")
-OBJECTS = re.compile(rb"'descr': ?'[|<>=]?O\d{0,2}'")
-FIELD = re.compile(rb"'[<>|=]?O\d{0,2}'")
+# Exactly what numpy writes: its reader would take any Python literal, and any of the many names of an object's type.
+KIND = rb"'[<>|=]?(?:[?bBiufcSUV]\d{1,9}|[mM]8(?:\[\w{1,9}\])?)'"
+FIELD = rb"\('[^'\\]*', " + KIND + rb"(?:, \([0-9, ]{1,99}\))?\)"
+HEADER = re.compile(
+    rb"\{'descr': (?P<descr>'\|O'|" + KIND + rb"|\[" + FIELD + rb"(?:, " + FIELD + rb")*\]), "
+    rb"'fortran_order': (?:True|False), 'shape': \((?P<shape>[0-9, ]{0,400})\), \} *\n?"
+)
+NUMBER = re.compile(rb"'.?(\w|\?)(\d+)")
 
 
 def scan(source: Source, filename: str, walk: Walk) -> Examination:
@@ -22,8 +26,8 @@ def scan(source: Source, filename: str, walk: Walk) -> Examination:
     found = Examination("numpy")
     start = 0
     while start < source.size and found.verdict == "clean":
+        walk.spend_entry()
         start = array(found, source, start, filename, walk)
-        walk.check_time()
     return found
 
 
@@ -37,20 +41,23 @@ def array(found: Examination, source: Source, start: int, filename: str, walk: W
         what = "trailing_data" if start else "broken_array"
         found.suspicious(what, f"There is no array of numpy at byte {start}.")
         return source.size
-    header = source.read(data - length, length)
-    shape, plain = SHAPE.search(header), PLAIN.search(header)
-    if OBJECTS.search(header):
+    told = HEADER.fullmatch(source.read(data - length, length))
+    if told is None:
+        found.suspicious("broken_array", f"The array at byte {start} has a header that numpy does not write.")
+        hidden = pickles.hidden(WindowSource(source, data, source.size - data), walk)
+        if hidden is not None:
+            found.absorb(hidden, f"the bytes from {data}")
+        return source.size
+    if told["descr"] == b"'|O'":
         inner = pickles.scan(WindowSource(source, data, source.size - data), filename, walk)
         found.absorb(inner, f"the objects from byte {data}")
         found.framework = inner.framework
         return source.size
-    if shape is None or (plain is None and FIELD.search(header)):
-        found.suspicious("broken_array", f"The array at byte {start} has a header that numpy does not write.")
-        return source.size
-    if plain is None:
+    if told["descr"].startswith(b"["):
         return source.size  # a record of plain fields
-    size = int(plain[2]) * (4 if plain[1] == b"U" else 1)
-    end = data + size * prod(int(count) for count in shape[1].replace(b" ", b"").split(b",") if count)
+    kind = NUMBER.match(told["descr"])
+    width = int(kind[2]) * (4 if kind[1] == b"U" else 1) if kind else 1
+    end = data + width * prod(int(count) for count in told["shape"].replace(b" ", b"").split(b",") if count)
     if end > source.size:
         found.suspicious("broken_array", f"The array at byte {start} is larger than its file.")
         return source.size

@@ -8,7 +8,7 @@ from typing import Any
 from lambdas.scanner.allow_list import allowed
 from lambdas.scanner.danger_list import dangerous
 from lambdas.scanner.detect import extension
-from lambdas.scanner.limits import LimitExceeded, Walk
+from lambdas.scanner.limits import LimitExceeded, Walk, within
 from lambdas.scanner.pickle_machine import Machine
 from lambdas.scanner.pickle_reader import BrokenPickle, Reader
 from lambdas.scanner.pickle_trace import Trace
@@ -62,26 +62,32 @@ def follow(source: Source, start: int, walk: Walk, arrays: bool = False) -> Foll
 def scan(source: Source, filename: str, walk: Walk) -> Examination:
     """Examine a file of one pickle or several."""
     found = Examination("joblib" if extension(filename) == "joblib" else "pickle")
-    start = 0
-    while start < source.size:
-        followed = follow(source, start, walk)
-        if followed.trace.wrapped_arrays:
-            found.format = "joblib"
-            plainly, followed = followed, follow(source, start, walk, arrays=True)
-            # joblib takes the bytes of an array for numbers, but pickle.load would take them for opcodes.
-            judge_stray(found, plainly, followed)
-        if start and followed.broken:
-            judge_stray(found, followed, followed)
-            found.suspicious("trailing_data", f"{source.size - start} bytes follow the pickle, from byte {start}.")
-            rest = walk.examine(WindowSource(source, start, source.size - start), "")
-            found.findings += [finding for finding in rest.findings if finding.severity != "info"]
-            return found
-        judge(found, followed, source, walk)
-        if followed.broken or followed.limit:
-            return found
-        start = followed.end
-        walk.check_time()
+    start: int | None = 0
+    with within(found):
+        while start is not None and start < source.size:
+            start = scan_at(found, source, start, walk)
+            if start:
+                walk.spend_entry()
+                walk.check_time()
     return found
+
+
+def scan_at(found: Examination, source: Source, start: int, walk: Walk) -> int | None:
+    """Examine the pickle at `start`; return where it ends, or None when it does not come to its end."""
+    followed = follow(source, start, walk)
+    if followed.trace.wrapped_arrays:
+        found.format = "joblib"
+        plainly, followed = followed, follow(source, start, walk, arrays=True)
+        # joblib takes the bytes of an array for numbers, but pickle.load would take them for opcodes.
+        judge_stray(found, plainly, followed)
+    if start and followed.broken:
+        judge_stray(found, followed, followed)
+        found.suspicious("trailing_data", f"{source.size - start} bytes follow the pickle, from byte {start}.")
+        rest = walk.examine(WindowSource(source, start, source.size - start), "")
+        found.findings += [finding for finding in rest.findings if finding.severity != "info"]
+        return None
+    judge(found, followed, source, walk)
+    return None if followed.broken or followed.limit else followed.end
 
 
 def judge(found: Examination, followed: Followed, source: Source, walk: Walk) -> None:
@@ -103,7 +109,8 @@ def judge(found: Examination, followed: Followed, source: Source, walk: Walk) ->
         found.suspicious("broken_pickle", f"The pickle breaks {followed.broken}.")
     if followed.limit:
         found.unscanned(followed.limit.code, str(followed.limit))
-    judge_inner(found, trace, source, walk)
+    with within(found):
+        judge_inner(found, trace, source, walk)
     describe(found, trace, followed.result)
 
 

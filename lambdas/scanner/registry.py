@@ -27,7 +27,7 @@ from lambdas.scanner import (
     torch_files,
 )
 from lambdas.scanner.detect import HEAD, detect, framework_by_name, has_zip_end
-from lambdas.scanner.limits import LimitExceeded, Walk
+from lambdas.scanner.limits import LimitExceeded, Walk, within
 from lambdas.scanner.report import Examination
 from lambdas.scanner.source import DownloadError, Source
 
@@ -67,7 +67,8 @@ def examine(source: Source, filename: str, walk: Walk) -> Examination:
     try:
         found = examine_as(format, source, filename, walk)
         if format not in ARCHIVES | PICKLES:
-            look_behind(found, source, filename, walk)
+            with within(found):
+                look_behind(found, source, filename, walk)
     except (LimitExceeded, DownloadError):
         raise
     except Exception as error:

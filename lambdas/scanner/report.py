@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 Severity = Literal["info", "suspicious", "malicious"]
 Verdict = Literal["clean", "unscanned", "suspicious", "malicious"]
-WORSE: tuple[Verdict, ...] = ("clean", "unscanned", "suspicious", "malicious")  # from best to worst
+SEVERITIES: tuple[Severity, ...] = ("malicious", "suspicious", "info")  # the worst first
 MOST_FINDINGS = 20
 LONGEST_MESSAGE = 300
 
@@ -60,6 +60,8 @@ class Examination:
         """Take over what was found in a member of this archive."""
         self.findings += [finding.within(member) for finding in inner.findings]
         self.scanned = self.scanned and inner.scanned
+        if len(self.findings) > 10 * MOST_FINDINGS:  # a hostile archive may have millions
+            self.findings = worst(self.findings)[:MOST_FINDINGS]
 
     @property
     def verdict(self) -> Verdict:
@@ -87,20 +89,20 @@ class FileReport:
     def to_json(self) -> dict[str, Any]:
         """Return the report with each finding once, the worst first, and no more than the registry keeps."""
         found = self.examination
-        worst_first = sorted(dict.fromkeys(found.findings), key=lambda f: WORSE.index(severity_as_verdict(f)))[::-1]
         return {
             "filename": self.filename,
             "sha256": self.sha256,
             "verdict": found.verdict,
-            "findings": [finding.to_json() for finding in worst_first[:MOST_FINDINGS]],
+            "findings": [finding.to_json() for finding in worst(found.findings)[:MOST_FINDINGS]],
             "format": found.format,
             "framework": found.framework,
             "metadata": found.metadata,
         }
 
 
-def severity_as_verdict(finding: Finding) -> Verdict:
-    return "clean" if finding.severity == "info" else finding.severity
+def worst(findings: Iterable[Finding]) -> list[Finding]:
+    """Return each finding once, the worst first and otherwise in their order."""
+    return sorted(dict.fromkeys(findings), key=lambda finding: SEVERITIES.index(finding.severity))
 
 
 def shown(text: str, longest: int) -> str:

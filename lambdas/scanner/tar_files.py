@@ -13,6 +13,7 @@ from lambdas.scanner.source import Source, WindowSource
 BLOCK = 512
 LONGEST_NOTE = 1024 * 1024  # a long name, or pax's records
 REGULAR, LINKS, FOLDER = b"0\x007", b"12", b"5"
+OVERRIDES = {"path", "linkpath", "size"}
 NOTES = {b"L": "path", b"K": "linkpath"}  # GNU's long names
 
 
@@ -85,11 +86,16 @@ def entries(source: Source, walk: Walk) -> Iterator[Entry]:
         if len(header) < BLOCK or not checked(header):
             raise BrokenArchive(f"there is no header at byte {at}")
         kind, size = header[156:157], number(header[124:136])
+        if size < 0:
+            raise BrokenArchive("a size is negative")
         if kind in NOTES or kind in b"xg":
             if size > LONGEST_NOTE:
                 raise BrokenArchive(f"the name at byte {at} has {size} bytes")
             data = source.read(at + BLOCK, size)
-            notes |= {NOTES[kind]: text(data)} if kind in NOTES else records(data)
+            told = {NOTES[kind]: text(data)} if kind in NOTES else records(data)
+            if any(key.startswith("GNU.sparse") or (kind == b"g" and key in OVERRIDES) for key in told):
+                raise BrokenArchive("an extended header describes a member in a way that few programs read")
+            notes |= told
         else:
             size = int(notes["size"]) if notes.get("size", "").isdecimal() else size
             prefix = text(header[345:500]) if header[257:263] == b"ustar\x00" else ""

@@ -18,7 +18,8 @@ LONGEST_TAIL = 65_535 + 22
 LARGEST_DIRECTORY = 64 * 1024 * 1024
 UNKNOWN = 0xFFFFFFFF
 DESCRIPTOR = 24  # bytes at most that may follow an entry's data
-FLAG_ENCRYPTED, FLAG_DESCRIPTOR = 0x1, 0x8
+WIDE, UNICODE_PATH = 1, 0x7075  # kinds of extra fields
+FLAG_DESCRIPTOR = 0x8
 ENCRYPTION_FLAGS = 0x2041
 
 
@@ -99,16 +100,18 @@ def parse(data: bytes, count: int, shift: int, directory: Directory, found: Exam
     at = 0
     while at + ENTRY.size <= len(data) and data[at : at + 4] == b"PK\x01\x02":
         walk.spend_entry()
-        (_, made_by, _, flags, method, _, _, crc, packed, size, name, extra, comment, _, _, mode, offset) = (
+        (_, made_by, _, flags, method, _, _, crc, packed, size, name, more, comment, _, _, mode, offset) = (
             ENTRY.unpack_from(data, at)
         )
         raw = data[at + ENTRY.size : at + ENTRY.size + name]
-        extras = data[at + ENTRY.size + name : at + ENTRY.size + name + extra]
+        extras = data[at + ENTRY.size + name : at + ENTRY.size + name + more]
         size, packed, offset = sizes64(extras, size, packed, offset)
+        if other_name(extras, raw):
+            found.malicious("two_names", f"{shown(raw.decode('utf-8', 'replace'), 100)}: the member has a second name.")
         text = raw.decode("utf-8" if flags & 0x800 else "cp437", "replace")
         unix = mode >> 16 if made_by >> 8 in (3, 19) else 0
         directory.entries.append(Entry(text, raw, flags, method, crc, packed, size, offset + shift, unix))
-        at += ENTRY.size + name + extra + comment
+        at += ENTRY.size + name + more + comment
     if len(directory.entries) != count:
         found.suspicious("entry_count", f"It tells {count} entries and has {len(directory.entries)}.")
     if at != len(data):
@@ -117,19 +120,30 @@ def parse(data: bytes, count: int, shift: int, directory: Directory, found: Exam
 
 def sizes64(extras: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:
     """Return size, packed size and offset with the 64-bit ones where an entry has them."""
-    at, wide = 0, b""
-    while at + 4 <= len(extras):
-        kind, length = struct.unpack_from("<HH", extras, at)
-        if kind == 1:
-            wide = extras[at + 4 : at + 4 + length]
-            break
-        at += 4 + length
+    wide = extra(extras, WIDE)
     values = []
     for value in (size, packed, offset):
         if value == UNKNOWN and len(wide) >= 8:
             value, wide = int.from_bytes(wide[:8], "little"), wide[8:]
         values.append(value)
     return values[0], values[1], values[2]
+
+
+def other_name(extras: bytes, raw: bytes) -> bool:
+    """Tell whether an entry has another name for readers that know Info-ZIP's extension."""
+    unicode_path = extra(extras, UNICODE_PATH)
+    return len(unicode_path) > 5 and unicode_path[5:] != raw and raw.isascii()
+
+
+def extra(extras: bytes, wanted: int) -> bytes:
+    """Return an extra field of an entry, b"" when it has none of the kind."""
+    at = 0
+    while at + 4 <= len(extras):
+        kind, length = struct.unpack_from("<HH", extras, at)
+        if kind == wanted:
+            return extras[at + 4 : at + 4 + length]
+        at += 4 + length
+    return b""
 
 
 def place(source: Source, entry: Entry, found: Examination) -> bool:

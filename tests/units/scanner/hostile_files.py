@@ -239,8 +239,7 @@ def doubtful(canary: str) -> dict[str, Hostile]:
 def smuggled(canary: str) -> dict[str, Hostile]:
     """Pickles inside other files: arrays, compressed streams, archives, torch's forms."""
     system = call("os", "system", f"touch {canary}")
-    array = b"\x93NUMPY\x01\x00" + struct.pack("<H", 60)
-    array += b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }".ljust(59) + b"\n"
+    array = npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }")
     compressed = {"gz": gzip.compress(system), "z": zlib.compress(system), "bz2": bz2.compress(system)}
     compressed |= {"xz": lzma.compress(system), "lzma": lzma.compress(system, format=lzma.FORMAT_ALONE)}
     made = {f"in {kind}": Hostile("model.joblib", data, "malicious", "os.system") for kind, data in compressed.items()}
@@ -266,6 +265,10 @@ def smuggled(canary: str) -> dict[str, Hostile]:
     blob = b"\x80\x04" + import_("torch.storage", "_load_from_bytes", 4) + b"B" + struct.pack("<I", len(torch_zip))
     return made | {
         "array of objects": Hostile("a.npy", array + system, "malicious", "os.system"),
+        **{
+            f"array header {number}": Hostile("a.npy", npy(header) + system, "malicious", "os.system")
+            for number, header in enumerate(ODD_HEADERS)
+        },
         "array of objects in npz": Hostile("a.npz", archive({"x.npy": array + system}), "malicious", "os.system"),
         "joblib array of objects": Hostile("a.joblib", wrapped(system), "malicious", "os.system"),
         "opcodes in a joblib array": Hostile("a.pkl", wrapped(system, numbers=True), "malicious", "os.system"),
@@ -300,6 +303,24 @@ def smuggled(canary: str) -> dict[str, Hostile]:
         "lz4": Hostile("a.joblib", b"\x04\x22\x4d\x18" + b"\0" * 20, "unscanned", "lz4"),
         "program": Hostile("a.bin", b"\x7fELF" + b"\0" * 100, "suspicious", "program"),
     }
+
+
+ODD_HEADERS = (  # all of them arrays of objects to numpy
+    '{"descr": "|O", "fortran_order": False, "shape": (1,), }',
+    "{'descr': '|O8', 'fortran_order': False, 'shape': (1,), }",
+    "{'descr': 'object', 'fortran_order': False, 'shape': (1,), }",
+    "{'descr': '|' 'O', 'fortran_order': False, 'shape': (1,), }",
+    "{'descr': '\\x7cO', 'fortran_order': False, 'shape': (1,), }",
+    "{'descr': [('a', '<i4'), ('b', 'object')], 'fortran_order': False, 'shape': (1,), }",
+    "{'descr': 'i4,O', 'fortran_order': False, 'shape': (1,), }",
+    "{'shape': (1,), 'fortran_order': False, 'descr': '|O'}",
+    "{'descr': '<i4', 'descr': '|O', 'fortran_order': False, 'shape': (1,), }",
+)
+
+
+def npy(header: str) -> bytes:
+    """Return the beginning of an .npy file."""
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", 119) + header.encode().ljust(118) + b"\n"
 
 
 def wrapped(system: bytes, numbers: bool = False, framed: bool = False) -> bytes:

@@ -79,6 +79,26 @@ def two_names() -> bytes:
     return data[:at] + b"evil.txt" + data[at + 8 :]
 
 
+def unicode_path() -> bytes:
+    """A name for most readers, and another for those that know Info-ZIP's extension."""
+    info = zipfile.ZipInfo("good.txt")
+    info.extra = struct.pack("<HHBI", 0x7075, 5 + 7, 1, zlib.crc32(b"good.txt")) + b"../evil"
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as made:
+        made.writestr(info, b"x")
+    return file.getvalue()
+
+
+def pax(**records: str) -> bytes:
+    """A tar whose one member is told by an extended header."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as made:
+        info = tarfile.TarInfo("a.txt")
+        info.pax_headers = {key.replace("_", "."): value for key, value in records.items()}
+        made.addfile(info)
+    return file.getvalue()
+
+
 def hidden_entry() -> bytes:
     """An entry that the directory does not name."""
     data = stored({"a.txt": b"x", "b.txt": b"y"})
@@ -173,6 +193,7 @@ CASES: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "document before": (lambda: b"%PDF-1.7\n" + ONE, "suspicious", "two_formats"),
     "data after": (lambda: ONE + b"more", "suspicious", "data_after_archive"),
     "two names": (two_names, "malicious", "two_names"),
+    "unicode path": (unicode_path, "malicious", "two_names"),
     "hidden entry": (hidden_entry, "suspicious", "hidden_bytes"),
     "cut": (lambda: ONE[:-10], "suspicious", "broken_archive"),
     "unknown method": (
@@ -182,6 +203,9 @@ CASES: dict[str, tuple[Callable[[], bytes], str, str]] = {
     ),
     "corrupt member": (lambda: corrupt(), "suspicious", "corrupt_member"),
     "tar slip": (lambda: tar(("../x", REGULAR, b"x", "")), "malicious", "path_escape"),
+    "tar slip in a long name": (lambda: tar(("x/" * 90 + "../" * 99, REGULAR, b"x", "")), "malicious", "path_escape"),
+    "tar slip in an extended header": (lambda: pax(path="../x"), "malicious", "path_escape"),
+    "tar sparse": (lambda: pax(GNU_sparse_name="../x"), "suspicious", "broken_archive"),
     "tar symlink": (lambda: tar(("l", LINK, b"", "/etc/passwd")), "malicious", "link_outside"),
     "tar hard link": (lambda: tar(("l", HARD, b"", "a.txt")), "suspicious", "link"),
     "tar device": (lambda: tar(("d", DEVICE, b"", "")), "suspicious", "special_file"),
@@ -270,6 +294,14 @@ def test_large_compressed_members_stay_small_in_memory() -> None:
     )
     assert found.verdict == "unscanned"
     assert grown < 128
+
+
+def test_many_small_pickles_and_many_findings_stay_bounded() -> None:
+    assert scan_file(BytesSource(b"N." * 100_000), "model.pkl").verdict == "unscanned"
+    body = b"\x80\x04" + b"".join(b"cmodule_%d\nx\n0" % number for number in range(1000)) + b"N."
+    found = scan_file(BytesSource(archive({f"{number}.pkl": body for number in range(50)})), "model.zip")
+    assert found.verdict == "suspicious"
+    assert len(found.findings) <= 200
 
 
 @pytest.fixture

@@ -85,10 +85,19 @@ def keep_on_disk() -> None:
     s3._persist_displaced_version = displace_version
 
 
+class Mapped(mmap.mmap):
+    """A file's bytes, mapped into memory."""
+
+    file: Path
+    inode: int
+
+
 def mapped(path: str | None) -> memoryview:
     """The bytes of a file without reading them; slices of it read nothing either."""
     with open(str(path), "rb") as file:
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        whole = Mapped(file.fileno(), 0, access=mmap.ACCESS_READ)
+        whole.file, whole.inode = Path(str(path)), os.fstat(file.fileno()).st_ino
+    return memoryview(whole)
 
 
 def streaming(handler: Handler) -> Handler:

@@ -6,11 +6,18 @@ parts of any size.
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import contextvars
 import hashlib
+import os
 import re
+import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
 
 from ministack.core import iam_actions, responses
@@ -18,7 +25,7 @@ from ministack.services import s3
 
 from local.checksums import full_object
 from local.handlers import Answer, Handler
-from local.multipart import Upload, UploadsOnDisk, first, keeping_uploads
+from local.multipart import PIECE, Stretch, Upload, UploadsOnDisk, first, keeping_uploads
 
 NAMES: dict[str, dict[str, list[str] | None]] = {  # as in emulator_hooks
     "core.iam_actions": {"s3_additional_checks": ["method", "path", "headers", "body", "query_params"]},
@@ -28,6 +35,7 @@ NAMES: dict[str, dict[str, list[str] | None]] = {  # as in emulator_hooks
         "_multipart_uploads": None,
         "_completed_multipart_uploads": None,
         "_object_tags": None,
+        "md5_hash": ["data"],
         "_check_put_preconditions": ["headers", "existing_obj"],
         "_complete_multipart_upload": ["bucket_name", "key", "body", "query_params", "headers"],
         "_composite_checksum": ["algorithm", "part_checksums"],
@@ -35,6 +43,7 @@ NAMES: dict[str, dict[str, list[str] | None]] = {  # as in emulator_hooks
         "_copy_object": ["bucket_name", "dest_key", "headers"],
         "_create_multipart_upload": ["bucket_name", "key", "headers"],
         "_ensure_bucket": ["name"],
+        "_object_disk_path": ["bucket", "key", "account_id"],
         "_error": ["code", "message", "status", "resource", "extra", "headers"],
         "_fire_s3_event_async": [
             "bucket_name", "key", "event_name", "size", "etag", "deletion_type", "version_id", "object_extra",
@@ -50,15 +59,79 @@ LEAST_PART = 5 * 1024 * 1024
 PART = re.compile(rb"<Part[ >].*?</Part>", re.DOTALL)
 
 
+_digests: contextvars.ContextVar[Digests | None] = contextvars.ContextVar("digests", default=None)
+
+
+@dataclass(frozen=True)
+class Digests:
+    """What was computed of the bytes that a request copies: of a file's, and of no other's."""
+
+    inode: int
+    md5: str
+    crc32: str
+
+
 def keeping(handler: Handler, uploads: UploadsOnDisk) -> Handler:
-    """S3's `handler`, keeping the uploads in progress."""
-    return keeping_uploads(handler, s3._multipart_uploads, uploads)
+    """S3's `handler`, keeping the uploads in progress, and reading what is copied before the handler is called.
+
+    The handler does not give way to other requests, so it should find little to do.
+    """
+    kept = keeping_uploads(handler, s3._multipart_uploads, uploads)
+
+    async def reading(method: str, path: str, headers: dict, body: bytes, query: dict) -> Answer:
+        stretch = copied_stretch(headers) if method == "PUT" and "uploadId" in query else None
+        if stretch is None:
+            return await kept(method, path, headers, body, query)
+        token = _digests.set(await asyncio.to_thread(digests_of, stretch))
+        try:
+            return await kept(method, path, headers, body, query)
+        finally:
+            _digests.reset(token)
+
+    return reading
+
+
+def copied_stretch(headers: dict[str, str]) -> Stretch | None:
+    """The stretch of a file that a request copies; None when it copies none, or all of an object."""
+    ranged = re.fullmatch(r"bytes=(\d+)-(\d+)", headers.get("x-amz-copy-source-range", ""))
+    bucket, _, key = unquote(headers.get("x-amz-copy-source", "").lstrip("/")).partition("/")
+    path = s3._object_disk_path(bucket, key) if ranged and key else None
+    if ranged is None or path is None or not Path(path).is_file():
+        return None
+    first, last = int(ranged[1]), int(ranged[2])
+    return Stretch(Path(path), first, last - first + 1)
+
+
+def digests_of(stretch: Stretch) -> Digests:
+    """Read a stretch once for all that S3 says of it."""
+    md5, crc32 = hashlib.md5(), 0
+    with open(stretch.file, "rb") as file:
+        file.seek(stretch.offset)
+        left = stretch.size
+        while left > 0 and (piece := file.read(min(PIECE, left))):
+            md5.update(piece)
+            crc32 = zlib.crc32(piece, crc32)
+            left -= len(piece)
+        inode = os.fstat(file.fileno()).st_ino
+    return Digests(inode, md5.hexdigest(), base64.b64encode(crc32.to_bytes(4, "big")).decode())
+
+
+def known_digests(body: Any) -> Digests | None:
+    """What was computed of mapped bytes before this request was handled."""
+    known = _digests.get()
+    if known is None or not isinstance(body, memoryview) or body.obj.inode != known.inode:
+        return None
+    return known
 
 
 def uploads_as_documented(uploads: UploadsOnDisk) -> None:
     """Join parts on disk; know tags, checksums of the full object and the least size of a part."""
     create, copy, replay = s3._create_multipart_upload, s3._upload_part_copy, s3._complete_multipart_upload
-    copy_whole, checks = s3._copy_object, iam_actions.s3_additional_checks
+    copy_whole, checks, md5_hash = s3._copy_object, iam_actions.s3_additional_checks, s3.md5_hash
+
+    def md5(body: Any) -> str:
+        known = known_digests(body)
+        return known.md5 if known else md5_hash(body)
 
     def create_upload(bucket_name: str, key: str, headers: dict[str, str]) -> Answer:
         status, answer_headers, answer = create(bucket_name, key, headers)
@@ -76,14 +149,20 @@ def uploads_as_documented(uploads: UploadsOnDisk) -> None:
         answer = copy(bucket_name, dest_key, query_params, headers)
         if answer[0] != 200:
             return answer
-        upload = s3._multipart_uploads[first(query_params["uploadId"])]
-        part = upload["parts"][int(first(query_params["partNumber"]))]
-        if "x-amz-copy-source-range" in headers and whole_size(part["body"]) <= LEAST_PART:
-            del upload["parts"][int(first(query_params["partNumber"]))]
+        parts = s3._multipart_uploads[first(query_params["uploadId"])]["parts"]
+        number = int(first(query_params["partNumber"]))
+        part, body = parts[number], parts[number]["body"]
+        ranged = headers.get("x-amz-copy-source-range")
+        if ranged and (not isinstance(body, memoryview) or len(body.obj) <= LEAST_PART):
+            del parts[number]
             message = "The specified copy source is not supported as a byte-range copy source"
             return s3._error("InvalidRequest", message, 400)
-        if algorithm := upload["checksum_algorithm"]:
-            part["checksums"] = {algorithm: s3._compute_s3_checksum(algorithm, part["body"])}
+        if algorithm := s3._multipart_uploads[first(query_params["uploadId"])]["checksum_algorithm"]:
+            known = known_digests(body) if algorithm == "CRC32" else None
+            part["checksums"] = {algorithm: known.crc32 if known else s3._compute_s3_checksum(algorithm, body)}
+        if isinstance(body, memoryview):
+            start = int(ranged.removeprefix("bytes=").split("-")[0]) if ranged else 0
+            part["source"] = Stretch(body.obj.file, start, len(body))
         return answer
 
     def copy_object(bucket_name: str, dest_key: str, headers: dict[str, str]) -> Answer:
@@ -112,16 +191,12 @@ def uploads_as_documented(uploads: UploadsOnDisk) -> None:
             found.append(("s3:PutObjectTagging", f"arn:aws:s3:::{path.strip('/')}"))
         return found
 
+    s3.md5_hash = md5
     s3._create_multipart_upload = create_upload
     s3._upload_part_copy = copy_part
     s3._copy_object = copy_object
     s3._complete_multipart_upload = complete
     iam_actions.s3_additional_checks = additional_checks
-
-
-def whole_size(body: Any) -> int:
-    """The size of the object that the copied bytes are of."""
-    return len(body.obj) if isinstance(body, memoryview) else len(body)
 
 
 def parts_named(body: bytes) -> Iterator[tuple[int, str]]:

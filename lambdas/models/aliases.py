@@ -20,6 +20,8 @@ def point(version: ModelVersion, alias: str) -> ModelVersion:
             raise BadRequest(f"{version.model_id} {version.version} has {MAX_ALIASES} aliases; remove one first.")
         pointer = read_pointer(version.owner, pointer_id(version.model_id, alias))
         before = holder_of(version.owner, pointer)
+        if before and before.id == version.id:  # pointed here meanwhile
+            version, before = before, None
         writes = [moved(version, alias, pointer), with_aliases(version, {*version.aliases} | {alias})]
         if before:
             writes.append(with_aliases(before, {*before.aliases} - {alias}))
@@ -31,7 +33,7 @@ def point(version: ModelVersion, alias: str) -> ModelVersion:
         if before:
             manifest.write(before)
         version = MODELS.get(version.owner, version.id)
-        manifest.write(version)
+    manifest.write(version)  # also for an earlier call that did not live to do it
     return version
 
 

@@ -50,7 +50,10 @@ def write(version: ModelVersion, change: Callable[[Files], Files] = lambda files
     while True:
         files, etag = read(version)
         files = change(files)
-        record = MODELS.get(version.owner, version.id).model_dump(mode="json", exclude={"holds"})
+        current = MODELS.get(version.owner, version.id)
+        if current.status == "deleting":
+            return files  # or it would lie there when all else is gone
+        record = current.model_dump(mode="json", exclude={"holds"})
         body = Manifest(record=record, files=files).model_dump_json(indent=1).encode()
         unchanged = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
         target = {"Bucket": variable("MODELS_BUCKET"), "Key": version.prefix + NAME}

@@ -9,7 +9,7 @@ from lambdas.common.environment import variable
 from lambdas.common.errors import NotFound
 from lambdas.common.observability import logger
 from lambdas.models import archive as archives
-from lambdas.models import deletion, downloads, duplicates, manifest, scan, search_index, upload
+from lambdas.models import deletion, downloads, duplicates, manifest, scan, search_index, upload, versions
 from lambdas.models.rebuild import restore_page
 from lambdas.models.records import MODELS
 from lambdas.models.schemas import ModelVersion, StoredFile
@@ -33,7 +33,7 @@ def process(event: Event, context: Any) -> dict[str, Any]:
     except NotFound:
         logger.info("deleted meanwhile", extra={"id": event["id"]})
         return nothing
-    if version.status == "scanning":
+    if version.status in STATUSES[event["step"]]:
         nothing["files"] = STEPS[event["step"]](version, event) or []
     return nothing
 
@@ -71,9 +71,13 @@ def record(version: ModelVersion, event: Event) -> None:
 
 
 def finish(version: ModelVersion, event: Event) -> None:
-    """Store the verdict on a version whose files are all scanned, and what they say of the model."""
-    if not version.indexed:  # registered by a request that did not live to do it
+    """Store the verdict on a version whose files are all scanned, and what they say of the model.
+
+    Does what the requests that registered and completed it may not have lived to do. Safe to repeat.
+    """
+    if not version.indexed:
         search_index.add(version)
+    versions.make_latest(version)
     version = MODELS.settle(
         version,
         waits.closing(version.id),
@@ -88,6 +92,8 @@ STEPS: dict[str, Callable[[ModelVersion, Event], list[dict[str, Any]] | None]] =
     "record": record,
     "finish": finish,
 }
+# Of the version that a step takes; a `finish` that died after its change of the record has the manifest to write still.
+STATUSES = {"next": {"scanning"}, "record": {"scanning"}, "finish": {"scanning", "ready", "blocked"}}
 
 
 # --------------------------------------------------------------------------------------------------- archive

@@ -72,6 +72,7 @@ synth: $(VENV) $(NODE_MODULES)  ## write the templates of STAGE= (dev) to cdk.ou
 bench: $(VENV)  ## figures as JSON, each a ratio against something run beside it
 	@$(RUN) -m benchmarks.cold_start
 	@$(RUN) -m benchmarks.dispatch
+	@$(RUN) -m benchmarks.registry
 
 openapi: $(VENV)  ## write openapi.json from the routes
 	@$(RUN) -m lambdas.system.openapi

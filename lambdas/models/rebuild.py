@@ -6,7 +6,7 @@ from typing import Any
 from lambdas.common import aws, waits
 from lambdas.common.environment import variable
 from lambdas.common.errors import Conflict
-from lambdas.common.store import key, transact
+from lambdas.common.store import Write, transact
 from lambdas.models import aliases, duplicates, manifest, postings, search_index, versions
 from lambdas.models.manifest import Files
 from lambdas.models.records import MODELS
@@ -58,12 +58,15 @@ def store(version: ModelVersion) -> bool:
 
 
 def point_to(version: ModelVersion, files: Files) -> None:
-    """Write every pointer to a version again."""
+    """Write every pointer to a version that is missing."""
     pointers = [f"name#{version.model_id}#{version.version}"]
     pointers += [aliases.pointer_id(version.model_id, alias) for alias in version.aliases]
     for pointer in pointers:
-        item = key(version.owner, pointer) | {"target": {"S": version.id}}
-        aws.client("dynamodb").put_item(TableName=variable("MODELS_TABLE"), Item=item)
+        item = {"owner": version.owner, "id": pointer, "target": version.id}
+        try:
+            transact(Write.put(variable("MODELS_TABLE"), item, Conflict(f"{pointer} is there.")))
+        except Conflict:
+            continue  # and people may have moved it since this manifest was read
     versions.count_at_least(version.owner, version.model_id, version.version)
     if version.status in versions.WITH_FILES:
         versions.make_latest(version)

@@ -113,5 +113,6 @@ TORCH_WORDS = """
     _ConvTransposeNd _DropoutNd _InstanceNorm _LPPoolNd _LazyConvXdMixin _LazyNormBase _Loss _MaxPoolNd _MaxUnpoolNd
     _NormBase _ReflectionPadNd _ReplicationPadNd _WeightedLoss
 """
-SKLEARN = frozenset(SKLEARN_WORDS.split())
+# Before version 1.3, what counts in float64 had no number in its name.
+SKLEARN = frozenset(SKLEARN_WORDS.split()) | {name.removesuffix("64") for name in SKLEARN_WORDS.split()}
 TORCH_LAYERS = frozenset(TORCH_WORDS.split())

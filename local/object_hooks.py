@@ -100,6 +100,11 @@ def mapped(path: str | None) -> memoryview:
     return memoryview(whole)
 
 
+def mapping(body: Any) -> Mapped | None:
+    """The mapped file that these bytes are of; None for bytes in memory."""
+    return body.obj if isinstance(body, memoryview) and isinstance(body.obj, Mapped) else None
+
+
 def streaming(handler: Handler) -> Handler:
     """`handler`, answering mapped bytes piece by piece."""
 
@@ -115,13 +120,15 @@ def streaming(handler: Handler) -> Handler:
 async def send_pieces(view: memoryview, send: Any, receive: Any) -> None:
     """Send mapped bytes as fast as the client takes them; stops when it is gone."""
     gone = asyncio.ensure_future(disconnected(receive))
+    whole = mapping(view)
     try:
         for start in range(0, len(view), PIECE):
             piece = await asyncio.to_thread(bytes, view[start : start + PIECE])
             if gone.done():
                 return
             await send({"type": "http.response.body", "body": piece, "more_body": True})
-            view.obj.madvise(mmap.MADV_DONTNEED)  # or the whole object counts as ours in the end
+            if whole is not None:
+                whole.madvise(mmap.MADV_DONTNEED)  # or the whole object counts as ours in the end
         await send({"type": "http.response.body", "body": b"", "more_body": False})
     finally:
         gone.cancel()

@@ -26,6 +26,7 @@ from ministack.services import s3
 from local.checksums import full_object
 from local.handlers import Answer, Handler
 from local.multipart import PIECE, Stretch, Upload, UploadsOnDisk, first, keeping_uploads
+from local.object_hooks import mapping
 
 NAMES: dict[str, dict[str, list[str] | None]] = {  # as in emulator_hooks
     "core.iam_actions": {"s3_additional_checks": ["method", "path", "headers", "body", "query_params"]},
@@ -118,10 +119,8 @@ def digests_of(stretch: Stretch) -> Digests:
 
 def known_digests(body: Any) -> Digests | None:
     """What was computed of mapped bytes before this request was handled."""
-    known = _digests.get()
-    if known is None or not isinstance(body, memoryview) or body.obj.inode != known.inode:
-        return None
-    return known
+    known, whole = _digests.get(), mapping(body)
+    return known if known and whole is not None and whole.inode == known.inode else None
 
 
 def uploads_as_documented(uploads: UploadsOnDisk) -> None:
@@ -151,18 +150,19 @@ def uploads_as_documented(uploads: UploadsOnDisk) -> None:
             return answer
         parts = s3._multipart_uploads[first(query_params["uploadId"])]["parts"]
         number = int(first(query_params["partNumber"]))
-        part, body = parts[number], parts[number]["body"]
-        ranged = headers.get("x-amz-copy-source-range")
-        if ranged and (not isinstance(body, memoryview) or len(body.obj) <= LEAST_PART):
+        part = parts[number]
+        body: Any = part["body"]
+        whole, ranged = mapping(body), headers.get("x-amz-copy-source-range")
+        if ranged and (whole is None or len(whole) <= LEAST_PART):
             del parts[number]
             message = "The specified copy source is not supported as a byte-range copy source"
             return s3._error("InvalidRequest", message, 400)
         if algorithm := s3._multipart_uploads[first(query_params["uploadId"])]["checksum_algorithm"]:
             known = known_digests(body) if algorithm == "CRC32" else None
             part["checksums"] = {algorithm: known.crc32 if known else s3._compute_s3_checksum(algorithm, body)}
-        if isinstance(body, memoryview):
+        if whole is not None:
             start = int(ranged.removeprefix("bytes=").split("-")[0]) if ranged else 0
-            part["source"] = Stretch(body.obj.file, start, len(body))
+            part["source"] = Stretch(whole.file, start, len(body))
         return answer
 
     def copy_object(bucket_name: str, dest_key: str, headers: dict[str, str]) -> Answer:
@@ -271,5 +271,5 @@ def checksum_of_whole(upload: Upload, parts: list[dict[str, Any]]) -> dict[str, 
         return {}
     values = [part["checksums"][algorithm] for part in parts]
     if upload["checksum_type"] == "COMPOSITE":
-        return {algorithm: s3._composite_checksum(algorithm, values)}
+        return {algorithm: s3._composite_checksum(algorithm, values) or ""}
     return {algorithm: full_object(algorithm, zip(values, [part["size"] for part in parts], strict=True))}

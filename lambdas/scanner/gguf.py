@@ -82,7 +82,7 @@ class Walker:
             total = product(shape)
             parameters += total
             numbers, size = PACKED.get(kind, (1, 0))
-            ends.append((offset + total // numbers * size, name))
+            ends.append((offset + total // numbers * size, name[:100]))
             if offset % alignment:
                 raise Malformed(f"The tensor {name} begins at {offset}, which is not aligned.")
         start = -(-self.cursor.position // alignment) * alignment

@@ -4,8 +4,9 @@ a Keras model in them says; values of datasets are never read.
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
 from lambdas.scanner import hdf5_messages as messages
 from lambdas.scanner.binary import MOST_PARAMETERS, noting, product
@@ -21,7 +22,10 @@ MOST_OBJECTS = 100_000
 MOST_LINKS = 300_000
 MOST_HOPS = 40  # soft links that lead to soft links
 MOST_NOTES = 50
-LONGEST_PATH = 1000
+LONGEST_PATH = 400
+MOST_SOFT_LINKS = 10_000
+MOST_PARTS = 32  # of a path with soft links in it
+MOST_NAMES = 64 * 1024 * 1024  # characters of links
 FILTERS = {1: 1032, 2: 1, 3: 1, 4: 50, 5: 64, 6: 64, 32000: 300}  # built in: identifier -> how far it can compress
 ALLOWANCE = 1024 * 1024  # bytes that a small file may claim
 PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
@@ -57,13 +61,14 @@ class Walker:
         self.groups: dict[int, list[int]] = {}  # group -> the objects in it
         self.parameters: dict[str, int] = {"model_weights": 0, "optimizer": 0, "": 0}
         self.noted: set[str] = set()
-        self.links = 0
+        self.links_left = MOST_LINKS
+        self.names_left = MOST_NAMES
 
     def walk(self) -> None:
         """Walk from the root group; raises Malformed, LimitExceeded."""
-        waiting, known = deque([(self.file.root, "")]), {self.file.root}
+        waiting, known = [(self.file.root, "")], {self.file.root}
         while waiting:
-            address, path = waiting.popleft()
+            address, path = heappop(waiting)  # in the order of the file, so that no page is read twice for long
             seen = self.object(address, path)
             self.dataset(seen)
             for link in seen.links:
@@ -74,7 +79,7 @@ class Walker:
                 self.groups.setdefault(address, []).append(link.address)
                 if link.address not in known:
                     known.add(link.address)
-                    waiting.append((link.address, inner))
+                    heappush(waiting, (link.address, inner))
             if len(known) > MOST_OBJECTS:
                 raise LimitExceeded("too_many_objects", f"It has more than {MOST_OBJECTS} objects.")
         self.loops()
@@ -122,32 +127,32 @@ class Walker:
                 self.external_files(body, seen)
 
     def add_link(self, seen: Seen, link: Link) -> None:
-        self.links += 1
-        if self.links > MOST_LINKS:
+        self.links_left -= 1
+        self.names_left -= len(link.name) + len(link.target)
+        if self.links_left < 0 or self.names_left < 0:
             raise LimitExceeded("too_many_objects", f"It has more than {MOST_LINKS} links.")
         seen.links.append(link)
 
-    def dense(self, body: bytes, counted: int, skipped: int) -> list[bytes]:
-        """Return the links or attributes that are kept in a heap because they are many."""
+    def dense(self, body: bytes, counted: int, skipped: int) -> Iterator[bytes]:
+        """Yield the links or attributes that are kept in a heap because they are many."""
         fields = messages.Fields(self.file, body)
         fields.skip(1)
         flags = fields.uint(1)
         fields.skip(counted if flags & 1 else 0)
         heap_address, names = fields.address(), fields.address()
         if heap_address is None or names is None:
-            return []
-        heap, found = FractalHeap(self.file, heap_address), []
+            return
+        heap = FractalHeap(self.file, heap_address)
         for record in records(self.file, names):
             record.skip(skipped)
-            found.append(heap.object(record.take(min(heap.id_length, record.left()))))
-            if len(found) > MOST_LINKS:
-                raise LimitExceeded("too_many_objects", f"A group has more than {MOST_LINKS} members.")
-        return found
+            yield heap.object(record.take(min(heap.id_length, record.left())))
 
     def member(self, link: Link, path: str) -> None:
         """Note what is wrong with a link."""
         if link.kind == messages.SOFT:
             self.soft[path] = link.target
+            if len(self.soft) > MOST_SOFT_LINKS:
+                raise LimitExceeded("too_many_objects", f"It has more than {MOST_SOFT_LINKS} soft links.")
         elif link.kind == messages.EXTERNAL:
             self.note("malicious", "external_link", f"The link {path} opens another file: {link.target}.")
         elif link.kind != messages.HARD:
@@ -239,7 +244,7 @@ class Walker:
             base = target if target.startswith("/") else f"{link.rsplit('/', 1)[0]}/{target}"
             kept = [part for part in (base + path[len(link) :]).split("/") if part not in ("", ".")]
             path = "/" + "/".join(kept)
-            if len(path) > 4 * LONGEST_PATH:
+            if len(kept) > MOST_PARTS or len(path) > 4 * LONGEST_PATH:
                 return False
         return False
 

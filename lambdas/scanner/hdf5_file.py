@@ -13,7 +13,7 @@ from lambdas.scanner.source import Source
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 STARTS = (0, *(512 << power for power in range(12)))  # where a superblock may be, behind a user block
 PAGE = 64 * 1024
-PAGES_KEPT = 64
+PAGES_KEPT = 128
 MOST_PAGES = 10_000  # read anew
 MOST_BYTES = 256 * 1024 * 1024  # of metadata, looked at
 MOST_READS = 2_000_000

@@ -10,6 +10,7 @@ from lambdas.scanner.hdf5_file import Fields, File
 from lambdas.scanner.limits import LimitExceeded
 
 DEEPEST_HEAP = 8  # indirect blocks within each other
+LONGEST_NAME = 4096  # of an object, a path or a file
 MANAGED, HUGE, TINY = 0, 1, 2
 
 
@@ -71,8 +72,8 @@ def local_heap(file: File, address: int | None) -> bytes:
 
 
 def terminated(data: bytes, start: int) -> str:
-    """Return the text that ends with a NUL."""
-    end = data.find(b"\0", start)
+    """Return the text that ends with a NUL; raises Malformed for one that is no name of anything."""
+    end = data.find(b"\0", start, start + LONGEST_NAME)
     if end < 0:
         raise Malformed(f"A text at offset {start} of a heap does not end.")
     return data[start:end].decode(errors="replace")

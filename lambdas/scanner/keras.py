@@ -63,7 +63,7 @@ def scan(source: Source, filename: str) -> Examination:
 def config_in(source: Source) -> str:
     """Return the text of config.json in an archive; raises Malformed."""
     try:
-        with zipfile.ZipFile(source.stream()) as archive, archive.open("config.json") as member:  # type: ignore[arg-type]
+        with zipfile.ZipFile(source.stream()) as archive, archive.open("config.json") as member:
             data = member.read(MOST_AT_ONCE + 1)
     except BAD_ZIP as error:
         raise Malformed(f"Its config.json cannot be read: {error}") from None

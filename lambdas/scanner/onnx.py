@@ -14,7 +14,9 @@ from lambdas.scanner.source import Source
 KNOWN_DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training", "com.microsoft"}
 DEEPEST_GRAPH = 16  # an If within a Loop within a function...
 MOST_NAMES = 300_000  # of values in a graph
+MOST_OPERATORS = 20_000  # of its own or of foreign domains
 MOST_INPUTS = 1000
+LONGEST_FILENAME = 255  # bytes, on any system
 MOST_NOTES = 50
 NUMBERS = runs_of(7, 8)  # the floats and ints of an attribute, a million in a forest of trees
 BITS = {1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 14: 64, 15: 128, 16: 16}
@@ -27,7 +29,7 @@ class Graph:
 
     made: set[int] = field(default_factory=set)
     wanted: set[int] = field(default_factory=set)  # read before any node has made them
-    initialized: set[str] = field(default_factory=set)
+    initialized: set[int] = field(default_factory=set)
     inputs: list[tuple[str, list[int] | None]] = field(default_factory=list)
     outputs: list[tuple[str, list[int] | None]] = field(default_factory=list)
 
@@ -75,7 +77,7 @@ class Walker:
 
     def describe(self, main: Graph) -> None:
         """Take over the shape of the first real input and of the first output, and the number of parameters."""
-        inputs = [shape for name, shape in main.inputs if name not in main.initialized]
+        inputs = [shape for name, shape in main.inputs if hash(name) not in main.initialized]
         if inputs and inputs[0]:
             self.found.metadata["input_shape"] = inputs[0]
         if main.outputs and main.outputs[0][1]:
@@ -102,8 +104,8 @@ class Walker:
             elif inner.is_bytes(11):
                 self.attribute(inner, 1)
         self.functions.add((domain, name))
-        if len(self.functions) > MOST_NAMES:
-            raise LimitExceeded("too_many_names", f"It has more than {MOST_NAMES} functions.")
+        if len(self.functions) > MOST_OPERATORS:
+            raise LimitExceeded("too_many_names", f"It has more than {MOST_OPERATORS} functions.")
 
     def graph(self, part: Field, depth: int) -> Graph:
         """Walk a GraphProto and the graphs in the attributes of its nodes."""
@@ -116,7 +118,7 @@ class Walker:
             elif inner.is_bytes(5):
                 name = self.tensor(inner, counted=True)
                 if depth == 1:
-                    self.remember(seen.initialized, name)
+                    self.remember(seen.initialized, hash(name))
             elif inner.is_bytes(15):
                 self.sparse_tensor(inner, counted=True)
             elif inner.is_bytes(11) and depth == 1 and len(seen.inputs) < MOST_INPUTS:
@@ -125,7 +127,7 @@ class Walker:
                 seen.outputs.append(self.value(inner))
         return seen
 
-    def remember(self, names: set, name: object) -> None:
+    def remember(self, names: set[int], name: int) -> None:
         """Keep a name; raises LimitExceeded when there are too many."""
         names.add(name)
         if len(names) > MOST_NAMES:
@@ -149,8 +151,8 @@ class Walker:
                 raise LimitExceeded("too_many_names", f"A node has more than {MOST_NAMES} values.")
         if domain not in KNOWN_DOMAINS:
             self.foreign[domain, operator] = None
-            if len(self.foreign) > MOST_NAMES:
-                raise LimitExceeded("too_many_names", f"It calls more than {MOST_NAMES} custom operators.")
+            if len(self.foreign) > MOST_OPERATORS:
+                raise LimitExceeded("too_many_names", f"It calls more than {MOST_OPERATORS} custom operators.")
         if operator == "EPContext":
             self.note("suspicious", "compiled_code", "An EPContext node holds a compiled program for some accelerator.")
         self.ordered(inputs, outputs, operator, seen)
@@ -211,15 +213,15 @@ class Walker:
 
     def external(self, part: Field, tensor: str) -> None:
         """Look at a key and value that say where a tensor's data is."""
-        key = value = ""
+        key, value, length = "", "", 0
         for inner in self.wire.fields(part.start, part.end):
             if inner.is_bytes(1):
                 key = self.wire.text(inner)
             elif inner.is_bytes(2):
-                value = self.wire.text(inner)
+                value, length = self.wire.text(inner), inner.end - inner.start
         if key != "location":
             return
-        if is_plain(value):
+        if is_plain(value) and length <= LONGEST_FILENAME:
             self.note("info", "external_data", f"Weights are in the file {value}, which must be beside it.")
         else:
             message = f"The tensor {tensor or 'without a name'} is read from {value}, outside the model's own folder."

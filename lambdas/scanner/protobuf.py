@@ -15,6 +15,7 @@ LONGEST_VARINT = 10
 WINDOW = 256 * 1024
 MOST_FIELDS = 5_000_000
 LONGEST_TEXT = 4096  # bytes of a name that we look at
+LONGEST_NAME = 400  # bytes of one that we keep
 
 
 class Field(NamedTuple):
@@ -104,10 +105,12 @@ class Wire:
         return found
 
     def text(self, field: Field) -> str:
-        """Return the beginning of a string."""
+        """Return a string; of a long one its beginning and what tells it from others."""
         length = min(field.end - field.start, LONGEST_TEXT)
         window, at = self._loaded(field.start, field.end, length)
-        return window[at : at + length].decode(errors="replace")
+        if length <= LONGEST_NAME:
+            return window[at : at + length].decode(errors="replace")
+        return f"{window[at : at + LONGEST_NAME].decode(errors='replace')}…{hash(window[at : at + length]):x}"
 
     def begins(self, field: Field, prefix: bytes) -> bool:
         """Tell whether a field's bytes begin with some."""

@@ -6,17 +6,19 @@ import re
 
 from lambdas.scanner.report import Examination, shown
 
-MOST_DEPENDENCIES = 200
+MOST_DEPENDENCIES = 200  # that are kept
+MOST_LINES = 1000  # that say something
 LONGEST = 200  # characters of one
-REQUIREMENT = re.compile(
-    r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\s*(?:\[[^\]]*\])?\s*"  # name and extras
-    r"(?:\(?\s*(?:===|~=|[=!<>]=|[<>])\s*[^;@\s][^;@]*\)?)?\s*(?:;.*)?"  # versions and markers
+LONGEST_LINE = 1000  # with its markers
+REQUIREMENT = re.compile(  # possessive where white space meets white space, so that no line takes long
+    r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\s*+(?:\[[^\]]*\])?\s*+"  # name and extras
+    r"(?:\(?\s*+(?:===|~=|[=!<>]=|[<>])[^;@]++)?(?:;.*)?"  # versions and markers
 )
 ELSEWHERE = re.compile(r"(?:^|@\s*|\s)(?:(?:git|hg|svn|bzr)\+|[a-z][a-z0-9+.-]*://|file:)", re.IGNORECASE)
 INCLUDES = {"-r", "--requirement", "-c", "--constraint"}
 HARMLESS = {"--hash", "--no-binary", "--only-binary", "--prefer-binary", "--pre", "--require-hashes", "--use-feature"}
 PYTHON_FILE = re.compile(r"\s*(?:python-|cpython-)?(\d+\.\d+(?:\.\d+)?)\s*", re.IGNORECASE)
-PYTHON_IN_YAML = re.compile(r"^\s*(?:-\s*)?[\"']?python\s*[:=]+\s*[\"']?(\d+\.\d+(?:\.\d+)?)", re.MULTILINE)
+PYTHON_IN_YAML = re.compile(r"^[ \t]*(?:-[ \t]*)?[\"']?python[ \t]*[:=]+[ \t]*[\"']?(\d+\.\d+(?:\.\d+)?)", re.MULTILINE)
 
 
 def is_requirements(name: str) -> bool:
@@ -30,7 +32,13 @@ def examine_requirements(text: str, found: Examination) -> None:
     for line in re.sub(r"\\\r?\n", " ", text).splitlines():
         line = re.sub(r"(?:^|\s)#.*", "", line).strip()
         line = re.sub(r"\s--hash[=\s]\S+", "", line).strip()
-        if not line or len(dependencies) >= MOST_DEPENDENCIES:
+        if not line:
+            continue
+        if max(len(dependencies), len(found.findings)) >= MOST_LINES:
+            found.unscanned("too_many_packages", f"It lists more than {MOST_LINES} packages.")
+            break
+        if len(line) > LONGEST_LINE:
+            found.info("no_requirement", f"This line is no requirement: {line[:LONGEST]}")
             continue
         option = re.split(r"[=\s]", line, maxsplit=1)[0]
         if option in INCLUDES or (option.startswith("-r") and not option.startswith("--")):
@@ -47,7 +55,7 @@ def examine_requirements(text: str, found: Examination) -> None:
                 continue
             dependencies.append(shown(line, LONGEST))
     if dependencies:
-        found.metadata["dependencies"] = dependencies
+        found.metadata["dependencies"] = dependencies[:MOST_DEPENDENCIES]
 
 
 def python_version(name: str, text: str) -> str | None:

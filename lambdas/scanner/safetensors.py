@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 from lambdas.scanner.binary import MOST_PARAMETERS, Malformed, exactly, noting, parsed_json, product
 from lambdas.scanner.report import Examination
@@ -141,7 +141,7 @@ def tensor(name: str, text: str) -> tuple[int, int, int]:
     return begin, end, count
 
 
-def counts(value: Any) -> bool:
+def counts(value: Any) -> TypeGuard[list[int]]:
     """Return whether a value is a list of whole numbers, none negative."""
     return isinstance(value, list) and all(type(number) is int and number >= 0 for number in value)
 

@@ -8,7 +8,7 @@ from lambdas.scanner import onnx
 from lambdas.scanner.binary import Malformed, noting, parsed_json
 from lambdas.scanner.keras import examine_objects
 from lambdas.scanner.limits import LimitExceeded
-from lambdas.scanner.protobuf import BYTES, VARINT, Field, Wire, signed
+from lambdas.scanner.protobuf import BYTES, LONGEST_NAME, VARINT, Field, Wire, signed
 from lambdas.scanner.report import Examination
 from lambdas.scanner.source import Source
 from lambdas.scanner.tensorflow_ops import OPERATORS
@@ -150,7 +150,10 @@ class Walker:
     def asset(self, part: Field) -> None:
         """Look at the name of a file that the model needs, which must be in its own folder of assets."""
         for inner in self.wire.fields(part.start, part.end):
-            if inner.is_bytes(2) and not is_inside(name := self.wire.text(inner)):
+            if not inner.is_bytes(2):
+                continue
+            name = self.wire.text(inner)
+            if not is_inside(name) or inner.end - inner.start > LONGEST_NAME:
                 self.found.malicious("asset_path", f"It reads the file {name}, outside its own folder.")
 
     def signature(self, entry: Field) -> None:

@@ -17,7 +17,7 @@ from lambdas.scanner.report import Examination
 from lambdas.scanner.requirements import examine_requirements, is_requirements, python_version
 from lambdas.scanner.source import Source
 
-MOST_TEXT = 1024 * 1024 * 1024  # bytes that are read to see whether they are text
+MOST_TEXT = 256 * 1024 * 1024  # bytes that are read to see whether they are text
 MOST_PARSED = 8 * 1024 * 1024  # of a document that is taken apart
 OVERLAP = 512  # characters of one piece that are looked at again with the next
 MOST_NOTES = 20
@@ -70,7 +70,7 @@ def examine(source: Source, name: str, found: Examination) -> None:
 def pieces(source: Source) -> Iterator[str]:
     """Yield the text, each piece with the end of the one before; raises UnicodeDecodeError for what is none."""
     if source.size > MOST_TEXT:
-        raise LimitExceeded("too_much_data", f"It is a text of more than {MOST_TEXT >> 30} GiB.")
+        raise LimitExceeded("too_much_data", f"It is a text of more than {MOST_TEXT >> 20} MiB.")
     start = source.read(0, 2)
     wide = start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     decoder = codecs.getincrementaldecoder("utf-16" if wide else "utf-8")()

@@ -135,7 +135,7 @@ def test_cycles():
     assert has_cycle({1: [1]})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     changes=edits(), name=st.sampled_from([*LAYOUTS, "sequential", "config_dense", "external_link_dense", "virtual"])
 )

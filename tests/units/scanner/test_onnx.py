@@ -52,6 +52,12 @@ def test_weights_outside_the_models_folder_are_malicious(name: str, target: str)
     assert "w" in found.findings[0].message
 
 
+@pytest.mark.parametrize("padding", ["a" * 5000, "ä" * 200 + "a" * 200, "𝔞" * 2000])
+def test_a_location_is_not_plain_because_its_end_is_far(padding: str):
+    location = held(13, held(1, "location"), held(2, padding + "/../../etc/passwd"))
+    assert scan(BytesSource(model(NODE, held(5, location))), "m.onnx").verdict == "malicious"
+
+
 def test_a_location_is_plain_only_as_a_name():
     assert [
         name for name in ("w.bin", "weights", "a b.data", "..", ".", "", "c:w", "a/b", "a\\b", "a\0") if is_plain(name)

@@ -80,7 +80,7 @@ def test_names_said_twice_are_suspicious():
 
 def test_a_header_as_long_as_the_library_takes_costs_memory_in_proportion():
     text = (
-        "{" + ",".join(f'"{n:020d}": {{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}' for n in range(100_000)) + "}"
+        "{" + ",".join(f'"{n:020d}": {{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}' for n in range(20_000)) + "}"
     )
     assert assert_bounded(scan, file(text), "m.safetensors").verdict == "clean"
     long = file('{"__metadata__": {"a": "' + "x" * 20_000_000 + '"}}')

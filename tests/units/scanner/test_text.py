@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -203,6 +204,14 @@ def test_packages_from_elsewhere_are_suspicious(line: str):
     found = scanned(f"numpy==2.0\n{line}\n", "requirements-dev.txt")
     assert codes(found) == {"package_source"}
     assert "numpy==2.0" in found.metadata["dependencies"]
+
+
+def test_no_line_of_requirements_takes_long():
+    started = time.process_time()
+    assert scanned(("a" + " " * 990 + "!\n") * 500, "requirements.txt").verdict == "clean"
+    assert scanned("\n" * 500_000, "conda.yaml").verdict == "clean"
+    assert time.process_time() - started < 5
+    assert scanned("a\n" * 2000, "requirements.txt").verdict == "unscanned"
 
 
 @pytest.mark.parametrize(

@@ -115,10 +115,10 @@ def uploaded_parts(bucket: str, key: str, upload_id: str) -> list[dict[str, Any]
         raise Conflict("This upload was completed or given up already.") from error
 
 
-def download_url(bucket: str, key: str, filename: str) -> str:
+def download_url(bucket: str, key: str, filename: str, seconds: int = EXPIRES_IN) -> str:
     """Return a presigned URL that downloads an object under the given name; the object's existence is not checked."""
     target = {"Bucket": bucket, "Key": key, "ResponseContentDisposition": attachment(filename)}
-    return aws.s3_presigner().generate_presigned_url("get_object", target, EXPIRES_IN)
+    return aws.s3_presigner().generate_presigned_url("get_object", target, seconds)
 
 
 def attachment(filename: str) -> str:

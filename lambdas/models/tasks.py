@@ -15,7 +15,8 @@ from lambdas.models.records import MODELS
 from lambdas.models.schemas import ModelVersion, StoredFile
 
 Event = dict[str, Any]
-BATCH = 40  # files a step; with their URLs about 80 KB, of the 256 KB that a workflow carries
+BATCH = 12  # files a step: their reports are at most 16 KB each, of the 256 KB that a workflow carries
+SCAN_SECONDS = 7_200  # more than a step takes at its slowest, with four scanners at a time and one retry each
 UPLOAD_DAYS = 7  # the bucket's lifecycle gives up an unfinished upload after as many
 FORM_MINUTES = 15  # a request lives half a minute
 NOT_UPLOADED = f"The upload was not completed within {UPLOAD_DAYS} days; delete this version and begin again."
@@ -59,8 +60,8 @@ def next_files(version: ModelVersion, event: Event) -> list[dict[str, Any]]:
 
 
 def url_of(file: StoredFile) -> str:
-    """Return a presigned URL of one file."""
-    return uploads.download_url(variable("MODELS_BUCKET"), file.file_path, "file")
+    """Return a presigned URL of one file, by which the scanner reads it and nothing else."""
+    return uploads.download_url(variable("MODELS_BUCKET"), file.file_path, "file", SCAN_SECONDS)
 
 
 def record(version: ModelVersion, event: Event) -> None:

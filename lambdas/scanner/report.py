@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -11,6 +12,7 @@ Verdict = Literal["clean", "unscanned", "suspicious", "malicious"]
 SEVERITIES: tuple[Severity, ...] = ("malicious", "suspicious", "info")  # the worst first
 MOST_FINDINGS = 20
 LONGEST_MESSAGE = 300
+MOST_BYTES = 16_000  # of a report: a workflow hands on a dozen at once, and holds 256 KB
 
 
 @dataclass(frozen=True)
@@ -87,17 +89,22 @@ class FileReport:
     examination: Examination
 
     def to_json(self) -> dict[str, Any]:
-        """Return the report with each finding once, the worst first, and no more than the registry keeps."""
+        """Return the report with each finding once, the worst first, and no more than a workflow carries."""
         found = self.examination
-        return {
+        report: dict[str, Any] = {
             "filename": self.filename,
             "sha256": self.sha256,
             "verdict": found.verdict,
             "findings": [finding.to_json() for finding in worst(found.findings)[:MOST_FINDINGS]],
             "format": found.format,
             "framework": found.framework,
-            "metadata": found.metadata,
+            "metadata": dict(found.metadata),
         }
+        while report["findings"][1:] and len(json.dumps(report)) > MOST_BYTES:
+            report["findings"].pop()
+        if len(json.dumps(report)) > MOST_BYTES:
+            report["metadata"].pop("dependencies", None)
+        return report
 
 
 def worst(findings: Iterable[Finding]) -> list[Finding]:

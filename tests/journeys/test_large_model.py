@@ -166,6 +166,7 @@ def test_a_large_model_goes_up_and_comes_down_past_our_functions(
     (made,) = eventually(lambda: logged(platform, "archive made", began))  # the object is there before the line
     read = sum(line["bytes"] for line in logged(platform, "scanned", began))
     moved = size + made["size"] + file.stat().st_size
+    file.unlink()
     up, scan, make, down = (after - before for before, after in pairwise(times))
     print(
         f"\n{size / MIB:,.0f} MiB: up {up:.1f} s, scanned {scan:.1f} s, ZIP {make:.1f} s, down {down:.1f} s"

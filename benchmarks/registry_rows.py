@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from lambdas.common.ids import CROCKFORD, earliest_id
-from lambdas.common.store import Item, to_item
+from lambdas.common.items import Item, to_item
 from lambdas.models.postings import SEGMENT, posting_key, segment_key
 from lambdas.models.schemas import ModelVersion
 from lambdas.models.search_terms import terms_of

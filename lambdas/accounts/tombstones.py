@@ -2,7 +2,8 @@
 
 from lambdas.common import aws
 from lambdas.common.environment import variable
-from lambdas.common.store import key, now
+from lambdas.common.items import key
+from lambdas.common.store import now
 
 TOMBSTONE = "tombstone"
 

@@ -4,24 +4,18 @@ A record of another user is simply absent: every read names its owner. `by_id` f
 for events and admins.
 """
 
-import random
-import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
-from functools import cache
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from lambdas.common import aws
 from lambdas.common.environment import variable
-from lambdas.common.errors import Conflict, NotFound, Stale, Unavailable
+from lambdas.common.errors import Conflict, NotFound, Stale
+from lambdas.common.items import Item, from_item, key, read_items, to_item
 from lambdas.common.pages import Page, decode_cursor, encode_cursor
-
-MAX_BATCH = 100  # keys that one BatchGetItem takes
-MAX_ROUNDS_FOR_NOTHING = 6
-Item = dict[str, Any]  # DynamoDB's wire form: {"name": {"S": "iris"}}
+from lambdas.common.transactions import Write, transact
 
 
 def now() -> str:
@@ -112,12 +106,12 @@ class EntityStore(Generic[Record]):
             next_cursor=encode_cursor(last["id"]["S"]) if last else None,
         )
 
-    def create(self, record: Record, *also: "Write") -> Record:
+    def create(self, record: Record, *also: Write) -> Record:
         """Store a new record, together with `also` or not at all; raises Conflict when it exists."""
         transact(self.creation(record), *also)
         return record
 
-    def creation(self, record: Record) -> "Write":
+    def creation(self, record: Record) -> Write:
         """Return the write that stores a new record."""
         put = {
             "TableName": self.table,
@@ -126,14 +120,14 @@ class EntityStore(Generic[Record]):
         }
         return Write("Put", put, Conflict(f"The {self._noun} {record.id} exists already."))
 
-    def update(self, record: Record, *also: "Write", **changes: Any) -> Record:
+    def update(self, record: Record, *also: Write, **changes: Any) -> Record:
         """Store changed fields (None removes one) if nobody changed the record since; raises Stale."""
         changes = {"updated_at": now()} | changes
         transact(self.change(record, **changes), *also)
         return record.model_copy(update=changes | {"revision": record.revision + 1})
 
     def settle(
-        self, record: Record, *also: "Write", unless: Callable[[Record], bool] = lambda record: False, **changes: Any
+        self, record: Record, *also: Write, unless: Callable[[Record], bool] = lambda record: False, **changes: Any
     ) -> Record:
         """Store changes that are right whatever else has changed on the record meanwhile; return it as it then is.
 
@@ -146,7 +140,7 @@ class EntityStore(Generic[Record]):
                 record = self.get(record.owner, record.id)
         return record
 
-    def change(self, record: Record, **changes: Any) -> "Write":
+    def change(self, record: Record, **changes: Any) -> Write:
         """Return the write that changes fields of a record as it was read."""
         wanted = record.model_copy(update={"updated_at": now()} | changes | {"revision": record.revision + 1})
         item = to_item(wanted)
@@ -165,7 +159,7 @@ class EntityStore(Generic[Record]):
         }
         return Write("Update", update, Stale(f"The {self._noun} {record.id} was changed meanwhile; read it again."))
 
-    def hold(self, owner: str, id: str, holder: str, condition: str = "", values: Item | None = None) -> "Write":
+    def hold(self, owner: str, id: str, holder: str, condition: str = "", values: Item | None = None) -> Write:
         """Return the write by which `holder` (a later record's id) keeps this record from being deleted.
 
         `condition` narrows what may be held, e.g. `AND #status = :ready`.
@@ -181,7 +175,7 @@ class EntityStore(Generic[Record]):
             update["ExpressionAttributeNames"] = {"#status": "status"}
         return Write("Update", update, Conflict(f"The {self._noun} {id} was deleted or is no longer ready."))
 
-    def release(self, owner: str, id: str, holder: str) -> "Write":
+    def release(self, owner: str, id: str, holder: str) -> Write:
         """Return the write that ends a hold; it fails with NotFound when the record is gone."""
         update = {
             "TableName": self.table,
@@ -192,7 +186,7 @@ class EntityStore(Generic[Record]):
         }
         return Write("Update", update, NotFound(f"There is no {self._noun} {id}."))
 
-    def deletion(self, record: Record) -> "Write":
+    def deletion(self, record: Record) -> Write:
         """Return the write that deletes a record which nothing holds."""
         delete = {
             "TableName": self.table,
@@ -209,122 +203,10 @@ class EntityStore(Generic[Record]):
             holders = ", ".join(sorted(record.holds)[:10])
             raise Conflict(f"The {self._noun} {record.id} is used by {holders}; delete those first.")
 
-    def delete(self, record: Record, *also: "Write") -> None:
+    def delete(self, record: Record, *also: Write) -> None:
         """Delete a record; raises Conflict naming the holders while there are any, Stale when it changed."""
         self.refuse_if_held(record)
         transact(self.deletion(record), *also)
 
     def _absent(self, id: str) -> NotFound:
         return NotFound(f"There is no {self._noun} {id}.")
-
-
-class Write:
-    """One conditional write of a transaction, and the error to raise when its condition fails."""
-
-    def __init__(self, verb: str, arguments: dict[str, Any], failure: Exception) -> None:
-        self.verb = verb
-        self.arguments = arguments
-        self.failure = failure
-
-    @classmethod
-    def put(cls, table: str, item: dict[str, Any], failure: Exception) -> Self:
-        """Return the write of an item, given as plain values, that must not exist yet."""
-        arguments = {
-            "TableName": table,
-            "Item": {name: serializer().serialize(value) for name, value in item.items()},
-            "ConditionExpression": "attribute_not_exists(id)",
-        }
-        return cls("Put", arguments, failure)
-
-
-def transact(*writes: Write) -> None:
-    """Do all writes or none; raises the failure of the first whose condition does not hold.
-
-    One write goes as a plain PutItem, UpdateItem or DeleteItem: a transaction costs twice the capacity.
-    """
-    dynamodb = aws.client("dynamodb")
-    if len(writes) == 1:
-        write = writes[0]
-        call = {"Put": dynamodb.put_item, "Update": dynamodb.update_item, "Delete": dynamodb.delete_item}[write.verb]
-        try:
-            call(**write.arguments)
-        except dynamodb.exceptions.ConditionalCheckFailedException as error:
-            raise write.failure from error
-        return
-    try:
-        dynamodb.transact_write_items(TransactItems=[{write.verb: write.arguments} for write in writes])
-    except dynamodb.exceptions.TransactionCanceledException as error:
-        reasons = error.response.get("CancellationReasons", [])
-        for write, reason in zip(writes, reasons, strict=False):
-            if reason.get("Code") == "ConditionalCheckFailed":
-                raise write.failure from error
-        raise Stale("Somebody else changed the same records at the same moment; try again.") from error
-
-
-def read_items(table: str, keys: Sequence[Item]) -> list[Item]:
-    """Return the items of those keys that there are, in any order; raises Unavailable when DynamoDB will not answer.
-
-    An answer ends at 16 MB, or where the table is throttled; what it leaves unread is asked for again, more slowly.
-    """
-    items: list[Item] = []
-    pending, rounds_for_nothing = list(keys), 0
-    while pending:
-        batch, pending = pending[:MAX_BATCH], pending[MAX_BATCH:]
-        request = {table: {"Keys": batch, "ConsistentRead": True}}
-        answer = aws.client("dynamodb").batch_get_item(RequestItems=request)
-        unread = answer.get("UnprocessedKeys", {}).get(table, {"Keys": []})["Keys"]
-        items += answer["Responses"].get(table, [])
-        pending += unread
-        rounds_for_nothing = rounds_for_nothing + 1 if len(unread) == len(batch) else 0
-        if rounds_for_nothing == MAX_ROUNDS_FOR_NOTHING:
-            raise Unavailable("The platform is busy; try again in a moment.", retry_after=2)
-        if unread:
-            time.sleep(random.uniform(0, 0.05 * 2**rounds_for_nothing))
-    return items
-
-
-def key(owner: str, id: str) -> Item:
-    """Return the primary key of a record in DynamoDB's form."""
-    return {"owner": {"S": owner}, "id": {"S": id}}
-
-
-def to_item(record: BaseModel) -> Item:
-    """Return a record in DynamoDB's form: None and empty sets are left out, floats become exact decimals."""
-    values = _decimals(record.model_dump(exclude_none=True))
-    return {name: serializer().serialize(value) for name, value in values.items() if value != set()}
-
-
-def from_item(item: Item) -> dict[str, Any]:
-    """Return the plain values of an item; numbers are int where whole, else float."""
-    return {name: _numbers(deserializer().deserialize(value)) for name, value in item.items()}
-
-
-@cache
-def serializer() -> Any:
-    from boto3.dynamodb.types import TypeSerializer
-
-    return TypeSerializer()
-
-
-@cache
-def deserializer() -> Any:
-    from boto3.dynamodb.types import TypeDeserializer
-
-    return TypeDeserializer()
-
-
-def _decimals(value: Any) -> Any:
-    if isinstance(value, float):
-        # DynamoDB has no NaN or infinity: they travel as strings and come back as such.
-        return Decimal(repr(value)) if value - value == 0 else repr(value)
-    if isinstance(value, dict):
-        return {name: _decimals(inner) for name, inner in value.items()}
-    return [_decimals(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _numbers(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, dict):
-        return {name: _numbers(inner) for name, inner in value.items()}
-    return [_numbers(inner) for inner in value] if isinstance(value, list) else value

@@ -11,7 +11,7 @@ from lambdas.common import aws
 from lambdas.common.environment import variable
 from lambdas.common.errors import Conflict
 from lambdas.common.observability import logger
-from lambdas.common.store import Write
+from lambdas.common.transactions import Write
 
 YEAR = 366 * 24 * 3600  # a standard workflow cannot outlive it
 # A token past its deadline, already answered, or of an execution that is gone: nobody waits any more. The

@@ -8,7 +8,8 @@ from lambdas.common.errors import BadRequest, Conflict, NotFound, Stale, TooLarg
 from lambdas.common.identity import Caller
 from lambdas.common.ids import new_id
 from lambdas.common.pages import MAX_PAGE, Page, encode_cursor
-from lambdas.common.store import EntityStore, Write, transact
+from lambdas.common.store import EntityStore
+from lambdas.common.transactions import Write, transact
 from lambdas.common.uploads import UploadPlan
 from lambdas.datasets import storage
 from lambdas.datasets.schemas import (

@@ -12,7 +12,7 @@ from lambdas.common import aws, waits, workflows
 from lambdas.common.environment import mapping, optional, variable
 from lambdas.common.errors import NotFound, Stale
 from lambdas.common.observability import logger
-from lambdas.common.store import Write
+from lambdas.common.transactions import Write
 from lambdas.endpoints import endpoint_request
 from lambdas.endpoints.schemas import Endpoint
 from lambdas.endpoints.service import ENDPOINTS

@@ -4,7 +4,8 @@ from typing import Any
 
 from lambdas.common.environment import variable
 from lambdas.common.errors import BadRequest, NotFound, Stale
-from lambdas.common.store import Write, key, transact
+from lambdas.common.items import key
+from lambdas.common.transactions import Write, transact
 from lambdas.models import manifest
 from lambdas.models.records import MODELS, read_pointer
 from lambdas.models.schemas import ModelVersion

@@ -3,7 +3,7 @@
 from lambdas.common import objects, waits
 from lambdas.common.environment import variable
 from lambdas.common.errors import Conflict, Stale
-from lambdas.common.store import transact
+from lambdas.common.transactions import transact
 from lambdas.models import duplicates, manifest, search_index, upload, versions
 from lambdas.models.records import MODELS
 from lambdas.models.schemas import ModelVersion

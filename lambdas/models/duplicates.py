@@ -3,7 +3,7 @@
 from lambdas.common import aws
 from lambdas.common.environment import variable
 from lambdas.common.errors import NotFound, Stale
-from lambdas.common.store import transact
+from lambdas.common.transactions import transact
 from lambdas.models import manifest
 from lambdas.models.records import MODELS, read_pointer
 from lambdas.models.schemas import ModelVersion, StoredFile

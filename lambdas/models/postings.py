@@ -12,7 +12,7 @@ from typing import Any
 from lambdas.common import aws
 from lambdas.common.environment import variable
 from lambdas.common.ids import earliest_id
-from lambdas.common.store import Item, read_items
+from lambdas.common.items import Item, read_items
 from lambdas.models.schemas import ModelVersion
 from lambdas.models.search_terms import milliseconds
 

@@ -6,7 +6,7 @@ from typing import Any
 from lambdas.common import aws, waits
 from lambdas.common.environment import variable
 from lambdas.common.errors import Conflict
-from lambdas.common.store import Write, transact
+from lambdas.common.transactions import Write, transact
 from lambdas.models import aliases, duplicates, manifest, postings, search_index, versions
 from lambdas.models.manifest import Files
 from lambdas.models.records import MODELS

@@ -4,7 +4,8 @@ from typing import Any
 
 from lambdas.common import aws
 from lambdas.common.environment import variable
-from lambdas.common.store import EntityStore, from_item, key
+from lambdas.common.items import from_item, key
+from lambdas.common.store import EntityStore
 from lambdas.models.schemas import ModelVersion
 
 MODELS = EntityStore("MODELS_TABLE", ModelVersion, "model version")

@@ -7,7 +7,7 @@ from lambdas.common.errors import BadRequest, Conflict, NotFound
 from lambdas.common.identity import Caller
 from lambdas.common.ids import new_id
 from lambdas.common.pages import MAX_PAGE, Page
-from lambdas.common.store import Write
+from lambdas.common.transactions import Write
 from lambdas.models import aliases, comparison, deletion, lineage, manifest, search_index, upload, versions
 from lambdas.models.comparison import Comparison
 from lambdas.models.folder import read_folder

@@ -11,7 +11,8 @@ from lambdas.common import aws, waits
 from lambdas.common.environment import variable
 from lambdas.common.errors import Conflict, NotFound, Stale
 from lambdas.common.ids import new_id
-from lambdas.common.store import Write, key, transact
+from lambdas.common.items import key
+from lambdas.common.transactions import Write, transact
 from lambdas.models import postings, search_index
 from lambdas.models.records import MODELS, read_pointer
 from lambdas.models.schemas import ModelVersion

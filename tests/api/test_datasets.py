@@ -20,7 +20,7 @@ from lambdas.common import uploads, waits, workflows
 from lambdas.common.errors import Conflict, NotFound
 from lambdas.common.identity import Caller
 from lambdas.common.ids import ID_PATTERN
-from lambdas.common.store import transact
+from lambdas.common.transactions import transact
 from lambdas.datasets import service, tasks
 from lambdas.datasets.schemas import Dataset
 from tests.api.client import ApiClient

@@ -10,7 +10,7 @@ import pytest
 
 from lambdas.common import waits
 from lambdas.common.errors import Conflict
-from lambdas.common.store import transact
+from lambdas.common.transactions import transact
 from lambdas.models import service
 from lambdas.models.aliases import MAX_ALIASES
 from lambdas.models.records import MODELS, read_pointer

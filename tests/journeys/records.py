@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from lambdas.common.ids import Prefix, new_id
-from lambdas.common.store import Item, from_item, serializer
+from lambdas.common.items import Item, from_item, serializer
 from tests.platform import Platform
 
 PREFIXES: dict[str, Prefix] = {"datasets": "ds", "models": "mdl", "jobs": "job", "endpoints": "ep"}

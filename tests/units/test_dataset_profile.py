@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lambdas.common.store import to_item
+from lambdas.common.items import to_item
 from lambdas.datasets import profile as module
 from lambdas.datasets.csv_file import MAX_COLUMNS, MAX_NAME_BYTES, InvalidFile
 from lambdas.datasets.profile import MAX_DISTINCT, MISSING, Column, profile

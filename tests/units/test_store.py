@@ -7,7 +7,9 @@ import pytest
 from pydantic import BaseModel, Field
 
 from lambdas.common.errors import Conflict, Stale
-from lambdas.common.store import Entity, EntityStore, Write, from_item, to_item
+from lambdas.common.items import from_item, to_item
+from lambdas.common.store import Entity, EntityStore
+from lambdas.common.transactions import Write
 
 
 class Shape(BaseModel):

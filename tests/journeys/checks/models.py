@@ -10,7 +10,7 @@ from typing import Any
 import requests
 
 from lambdas.common.ids import new_id
-from lambdas.common.store import to_item
+from lambdas.common.items import to_item
 from lambdas.models.manifest import FOLDER, NAME, Manifest
 from lambdas.models.postings import SEGMENT
 from lambdas.models.schemas import ModelVersion, StoredFile

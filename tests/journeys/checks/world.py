@@ -13,7 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from lambdas.common.ids import new_id
-from lambdas.common.store import from_item
+from lambdas.common.items import from_item
 from local.api_client import ApiClient
 from tests.journeys.records import PREFIXES, Records
 from tests.platform import Platform

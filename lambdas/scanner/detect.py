@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lambdas.scanner import zip_directory
+from lambdas.scanner import checkpoints, zip_directory
 from lambdas.scanner.source import Source
 
 HEAD = 64 * 1024  # what detection looks at
@@ -113,6 +113,8 @@ def by_extension(head: bytes, filename: str) -> str | None:
     name = extension(filename)
     if name == "json" or (name not in EXTENSIONS and head.lstrip()[:1] in (b"{", b"[") and is_text(head)):
         return "json"
+    if checkpoints.NAME.fullmatch(filename):
+        return "checkpoint"
     return EXTENSIONS.get(name)
 
 

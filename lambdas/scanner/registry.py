@@ -12,6 +12,7 @@ from lambdas.common.observability import logger
 from lambdas.scanner import (
     archives,
     boosters,
+    checkpoints,
     compression,
     gguf,
     hdf5,
@@ -37,6 +38,7 @@ FORMATS: dict[str, Callable[[Source, str], Examination]] = {
     "hdf5": hdf5.scan,
     "savedmodel": savedmodel.scan,
     "gguf": gguf.scan,
+    "checkpoint": checkpoints.scan,
     "json": text.scan,
     "text": text.scan,
     "script": text.scan,

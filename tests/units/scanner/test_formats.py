@@ -14,7 +14,14 @@ NOT_CLEAN = {
     "suspicious": "custom.onnx custom_in_branch.onnx cyclic.onnx duplicate.onnx escape.gguf hard_loop.h5 hostile.pb "
     "own.h5 own.keras own.model.json pickle.h5 self_reading.onnx shape_bomb.h5 shape_bomb_packed.h5 soft_loop.h5",
 }
-FORMATS = {"h5": "hdf5", "pb": "savedmodel", "txt": "lightgbm", "ubj": "xgboost"}
+FORMATS = {
+    "h5": "hdf5",
+    "pb": "savedmodel",
+    "index": "checkpoint",
+    "data-00000-of-00001": "checkpoint",
+    "txt": "lightgbm",
+    "ubj": "xgboost",
+}
 
 
 def test_every_made_file_has_its_verdict_format_and_framework():

@@ -1,4 +1,4 @@
-"""TensorFlow's .pb files. honest.pb, hostile.pb, frozen.pb and fingerprint.pb are TensorFlow 2.21's own; what it does
+"""TensorFlow's .pb files and checkpoints. What is in tensorflow_files is TensorFlow 2.21's own; what it does
 not write is encoded here from the field numbers of its .proto files.  `pytest tests/units/scanner/test_savedmodel.py`
 """
 
@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lambdas.scanner import checkpoints
 from lambdas.scanner.savedmodel import scan
 from lambdas.scanner.source import BytesSource
 from tests.units.scanner.format_samples import assert_bounded, codes, edited, edits, made
@@ -126,3 +127,13 @@ def test_bytes_that_are_no_model_are_suspicious(data: bytes):
 @given(changes=edits(), name=st.sampled_from(["honest.pb", "hostile.pb", "frozen.pb"]))
 def test_no_change_of_bytes_is_too_much(changes: tuple, name: str):
     assert_bounded(scan, edited(made(name), changes), "saved_model.pb")
+
+
+def test_a_checkpoint_is_clean_and_an_index_must_be_one():
+    index, data = made("variables.index"), made("variables.data-00000-of-00001")
+    assert checkpoints.scan(BytesSource(index), "variables/variables.index").verdict == "clean"
+    assert checkpoints.scan(BytesSource(data), "variables/variables.data-00000-of-00001").verdict == "clean"
+    assert checkpoints.scan(BytesSource(data), "variables.index").verdict == "unscanned"
+    lying = index[:-48] + b"\xff" * 40 + index[-8:]
+    for cut in (lying, index[-8:], index[-50:]):
+        assert codes(assert_bounded(checkpoints.scan, cut, "variables.index")) == {"malformed"}

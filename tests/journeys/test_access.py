@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import secrets
+import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -47,10 +49,23 @@ MATRIX = {
     "GET /datasets/{id}/download": (401, 401, 404, 200, 404, 200),
     "GET /datasets/{id}/preview": (401, 401, 404, 200, 404, 200),
     "GET /datasets/{id}/profile": (401, 401, 404, 200, 404, 200),
+    "POST /ai-models/upload/single": (401, 401, 403, 200, 404, 200),
+    "POST /ai-models/upload/folder": (401, 401, 403, 200, 404, 200),
+    "POST /ai-models/uploads": (401, 401, 403, 201, 404, 201),
+    "GET /ai-models/uploads/{id}": (401, 401, 403, 200, 404, 200),
+    "POST /ai-models/uploads/{id}/complete": (401, 401, 403, 202, 404, 202),
+    "GET /ai-models/compare": (401, 401, 404, 200, 404, 200),
+    "GET /ai-models/search/{user_id}": (401, 401, 200, 200, 200, 200),
     "GET /ai-models/{user_id}": (401, 401, 200, 200, 200, 200),
     "GET /ai-models/{user_id}/{model_id}": (401, 401, 404, 200, 404, 200),
+    "PUT /ai-models/{user_id}/{model_id}": (401, 401, 403, 200, 404, 200),
+    "DELETE /ai-models/{user_id}/{model_id}": (401, 401, 403, 204, 404, 204),
     "GET /ai-models/{user_id}/{model_id}/files": (401, 401, 404, 200, 404, 200),
-    "GET /ai-models/{user_id}/{model_id}/download": (401, 401, 404, 302, 404, 302),
+    "GET /ai-models/{user_id}/{model_id}/download": (401, 401, 404, 200, 404, 200),
+    "GET /ai-models/{user_id}/{model_id}/versions": (401, 401, 404, 200, 404, 200),
+    "GET /ai-models/{user_id}/{model_id}/lineage": (401, 401, 404, 200, 404, 200),
+    "PUT /ai-models/{user_id}/{model_id}/aliases/{alias}": (401, 401, 403, 200, 404, 200),
+    "DELETE /ai-models/{user_id}/{model_id}/aliases/{alias}": (401, 401, 403, 204, 404, 204),
     "POST /jobs": (401, 401, 403, 201, 404, 201),
     "GET /jobs": (401, 401, 200, 200, 200, 200),
     "GET /jobs/{id}": (401, 401, 404, 200, 404, 200),
@@ -67,6 +82,8 @@ MATRIX = {
     "GET /docs": (200, 200, 200, 200, 200, 200),
     "GET /openapi.json": (200, 200, 200, 200, 200, 200),
 }
+CONFIG = b'{"layers": 3}'
+FILES = [{"filename": "config.json", "size": len(CONFIG)}]
 GROUPS = {"viewer": "viewer", "owner": None, "another member": None, "admin": "admin"}
 
 
@@ -83,6 +100,9 @@ class Estate:
         self.content = to_csv(rows[:50])
         self.dataset = upload(owner, rows[:50])
         self.unfinished = self.new_dataset(upload=False)
+        self.model = job["model"]["model_id"]
+        self.reference = f"{self.user_id}/{self.model}@{job['model']['version']}"
+        self.unfinished_model = self.new_model(upload=False)["id"]
         self.unservable = f"gone-{secrets.token_hex(4)}"
         copy_unservable_model(self.records, self.user_id, job["model"]["id"], self.unservable)
 
@@ -98,6 +118,8 @@ class Estate:
         }
         # What the request changes for good is made for it alone, so that every principal finds the same.
         own: dict[str, Callable[[], str]] = {
+            "GET /ai-models/uploads/{id}": lambda: self.unfinished_model,
+            "POST /ai-models/uploads/{id}/complete": lambda: self.new_model(upload=True)["id"],
             "GET /datasets/{id}/upload": lambda: self.unfinished,
             "POST /datasets/{id}/complete": lambda: self.new_dataset(upload=True),
             "DELETE /datasets/{id}": lambda: self.new_dataset(upload=False),
@@ -107,9 +129,14 @@ class Estate:
             ),
         }
         id = own[operation]() if operation in own else shared.get(noun)
-        names = {"id": id, "user_id": self.user_id, "model_id": self.job["model"]["model_id"]}
-        path = path.format(**names, username=self.user_id)
-        return f"{path}?filename=model.tar.gz" if path.endswith(f"{names['model_id']}/download") else path
+        goes = operation == "DELETE /ai-models/{user_id}/{model_id}"
+        names = {"id": id, "user_id": self.user_id, "alias": "champion", "username": self.user_id}
+        path = path.format(**names, model_id=self.new_model(upload=False)["model_id"] if goes else self.model)
+        queries = {
+            f"/ai-models/{self.user_id}/{self.model}/download": "?filename=model.tar.gz",
+            "/ai-models/compare": f"?models={self.reference},{self.reference}",
+        }
+        return path + queries.get(path, "")
 
     def body(self, operation: str) -> dict[str, Any] | None:
         """Return the body of an operation's request, valid for whoever may send it."""
@@ -131,6 +158,9 @@ class Estate:
             "PATCH /auth/users/{username}": lambda: {"enabled": True},
             "POST /datasets": lambda: new_dataset(len(self.content)),
             "PATCH /datasets/{id}": lambda: {"description": "Changed."},
+            "POST /ai-models/uploads": lambda: new_model() | {"user_id": self.user_id, "files": FILES},
+            "PUT /ai-models/{user_id}/{model_id}": lambda: {"change_note": "Changed."},
+            "PUT /ai-models/{user_id}/{model_id}/aliases/{alias}": lambda: {"version": self.job["model"]["version"]},
             "POST /jobs": lambda: {"name": "Asked", "dataset_id": self.dataset["id"], "parameters": PARAMETERS},
             "POST /endpoints": lambda: {
                 "name": "Asked",
@@ -138,7 +168,19 @@ class Estate:
             },
             "POST /endpoints/{id}/invoke": lambda: {"instances": [self.instance]},
         }
+        if operation == "DELETE /ai-models/{user_id}/{model_id}/aliases/{alias}":
+            self.owner.call("PUT", self.path(operation), bodies[operation.replace("DELETE", "PUT")]())
+            return None
         return bodies[operation]() if operation in bodies else None
+
+    def form(self, operation: str) -> dict[str, Any]:
+        """Return the form of an operation that takes one."""
+        files = {
+            "POST /ai-models/upload/single": {"file": ("config.json", CONFIG)},
+            "POST /ai-models/upload/folder": {"zip_file": ("model.zip", zip_of("config.json", CONFIG))},
+        }
+        fields = new_model() | {"user_id": self.user_id, "version": "auto"}
+        return {"files": files[operation], "data": fields} if operation in files else {}
 
     def new_dataset(self, upload: bool) -> str:
         """Begin a data set of the owner, with its bytes if wanted; return its id."""
@@ -147,6 +189,13 @@ class Estate:
             self.owner.upload_parts(self.content, dataset["upload"])
         return dataset["id"]
 
+    def new_model(self, upload: bool) -> dict[str, Any]:
+        """Begin a model version of the owner, with its bytes if wanted; return it, `uploading`."""
+        started = self.owner.call("POST", "/ai-models/uploads", new_model() | {"files": FILES})
+        if upload:
+            self.owner.upload_parts(CONFIG, started["uploads"]["config.json"])
+        return started["model"]
+
     def refresh_token(self) -> str:
         """Return a refresh token of a session of its own."""
         return tokens(self.owner)["refresh_token"]
@@ -154,6 +203,17 @@ class Estate:
 
 def new_dataset(size: int) -> dict[str, Any]:
     return {"name": "Rows", "type": "tabular", "format": "csv", "filename": "rows.csv", "size": size}
+
+
+def new_model() -> dict[str, Any]:
+    return {"model_id": f"model-{secrets.token_hex(4)}", "name": "Model"}
+
+
+def zip_of(name: str, content: bytes) -> bytes:
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w") as archive:
+        archive.writestr(name, content)
+    return body.getvalue()
 
 
 def tokens(user: ApiClient) -> dict[str, str]:
@@ -233,7 +293,7 @@ def test_matrix(operation: str, estate: Estate, principals: dict[str, Callable[[
     for name in PRINCIPALS:
         client = principals[name](operation)
         path, body = estate.path(operation), estate.body(operation)
-        response = client.request(method, path, json=body, allow_redirects=False)
+        response = client.request(method, path, json=body, allow_redirects=False, **estate.form(operation))
         answers[name] = response.status_code
         if response.status_code >= 400:
             assert set(response.json()) >= {"detail", "code", "request_id"}, response.text
@@ -268,18 +328,23 @@ def test_a_shared_data_set_is_read_by_others_and_never_written(estate: Estate, n
         assert other.request("GET", path).status_code == 404
 
 
-def test_a_shared_model_is_read_by_others(estate: Estate, new_user: Callable[..., ApiClient]):
-    other, model = new_user(), estate.job["model"]
+def test_a_shared_model_is_read_by_others_and_never_written(estate: Estate, new_user: Callable[..., ApiClient]):
+    model = estate.job["model"]
     path = f"/ai-models/{estate.user_id}/{model['model_id']}"
-    estate.records.change("models", estate.user_id, model["id"], visibility="shared")
-    try:
-        assert other.call("GET", path)["id"] == model["id"]
-        assert [found["id"] for found in other.call("GET", f"/ai-models/{estate.user_id}")["items"]] == [model["id"]]
-        assert other.request("GET", f"{path}/download?filename=metrics.json").ok
-        assert {other.request(method, path).status_code for method in ("PUT", "PATCH", "DELETE", "POST")} == {405}
-    finally:
-        estate.records.change("models", estate.user_id, model["id"], visibility="private")
-    assert other.request("GET", path).status_code == 404
+    for other, refusal in ((new_user(), 404), (new_user("viewer"), 403)):
+        estate.owner.call("PUT", path, {"visibility": "shared"})
+        try:
+            assert other.call("GET", path)["id"] == model["id"]
+            for listed in (f"/ai-models/{estate.user_id}", f"/ai-models/search/{estate.user_id}"):
+                assert [found["id"] for found in other.call("GET", listed)["items"]] == [model["id"]]
+            reads = ("/files", "/versions", "/lineage", "/download", "/download?filename=metrics.json")
+            assert {other.request("GET", path + read).status_code for read in reads} == {200}
+            writes = (("PUT", "", {"name": "Mine"}), ("DELETE", "", None), ("DELETE", "/aliases/mine", None))
+            writes += (("PUT", "/aliases/mine", {"version": model["version"]}),)
+            assert {other.request(m, path + p, json=body).status_code for m, p, body in writes} == {refusal}
+        finally:
+            estate.owner.call("PUT", path, {"visibility": "private"})
+        assert other.request("GET", path).status_code == 404
 
 
 def test_naming_another_owner_in_a_path_opens_nothing(estate: Estate, new_user: Callable[..., ApiClient]):

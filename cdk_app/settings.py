@@ -60,8 +60,8 @@ class Settings(Model):
     log_retention_days: RetentionDays = 30
     max_dataset_bytes: Annotated[int, Field(ge=2**20, le=5 * 2**40)] = 2 * 2**30
     """What one processing function can read in its 15 minutes."""
-    max_model_bytes: Annotated[int, Field(ge=2**20, le=5 * 2**40)] = 2**40
-    """All files of a model version together."""
+    max_model_bytes: Annotated[int, Field(ge=2**20, le=5 * 2**40)] = 2**39
+    """All files of a model version together: what one function can have S3 put into a ZIP in its 15 minutes."""
     cors_origins: Annotated[list[Origin], Field(min_length=1)] = ["*"]
     """Where browsers may call the API and upload from. Tokens travel in a header, so `*` gives nothing away."""
 

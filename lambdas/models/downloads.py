@@ -12,8 +12,9 @@ from lambdas.models.manifest import Files
 from lambdas.models.schemas import ModelVersion
 
 INLINE_FILES = 100
-WAIT_SECONDS = 20  # API Gateway gives up after 29
+WAIT_SECONDS = 12  # the function has 29, and the last look may be slow
 POLL_SECONDS = 0.25
+MAKING_SECONDS = 900  # at most: the task is a Lambda function
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ def all_files(version: ModelVersion) -> Download:
         return Download(name, "application/zip", body=archive.inline(bucket, inside))
     key = archive.archive_key(version.prefix, inside)
     if not is_made(bucket, key):
-        # By the minute: an archive that has expired is made again, one that is being made is not made twice.
-        execution = f"{version.id}-{int(time.time()) // 60}"
+        # One execution in the time that one may take: what is being made is not made twice, what expired is made again.
+        execution = f"{version.id}-{int(time.time()) // MAKING_SECONDS}"
         workflows.start("ARCHIVE_WORKFLOW_ARN", version.owner, version.id, name=execution)
         wait_for(bucket, key)
     return Download(name, "application/zip", url=uploads.download_url(bucket, key, name))

@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks import registry_rows
 from benchmarks.meter import Meter
-from lambdas.common import aws, store
+from lambdas.common import aws, items
 from lambdas.common.errors import BadRequest, Unavailable
 from lambdas.common.ids import earliest_id, new_id
 from lambdas.common.pages import Page, encode_cursor
@@ -471,7 +471,7 @@ def test_what_dynamodb_leaves_unread_is_asked_for_again(owner: str, monkeypatch:
     client = aws.client("dynamodb")
     registry_rows.write_all(client, MODELS.table, registry_rows.record_items(versions))
     waits: list[float] = []
-    monkeypatch.setattr(store.time, "sleep", waits.append)
+    monkeypatch.setattr(items.time, "sleep", waits.append)
     for throttled, error in ((Throttled(4, 5), False), (Throttled(0, 4), False), (Throttled(0, 100), True)):
         waits.clear()
         client.meta.events.register("after-call.dynamodb.BatchGetItem", throttled)

@@ -1,7 +1,7 @@
 """The registry over HTTP. `user_id` in a path names the owner of the model."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Path, Query, Response
 from fastapi.responses import RedirectResponse
@@ -39,6 +39,10 @@ router = APIRouter(prefix="/ai-models", tags=["models"])
 
 AnyVersion = Annotated[VersionOrAlias | None, Query(description="A version or an alias; the latest when absent.")]
 Skip = Annotated[int, Query(ge=0, le=10_000, description="Items to leave out; `cursor` goes further.")]
+DOWNLOADED: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The bytes.", "content": {"application/octet-stream": {}, "application/zip": {}}},
+    302: {"description": "They are in S3: follow `Location`."},
+}
 TagList = Annotated[str | None, Query(max_length=900, description="Separated by commas; all of them must be there.")]
 
 
@@ -207,7 +211,7 @@ def list_model_files(model: ReadableModel) -> list[ModelFile]:
     return service.shown_files(model)
 
 
-@router.get("/{user_id}/{model_id}/download")
+@router.get("/{user_id}/{model_id}/download", response_class=Response, responses=DOWNLOADED)
 def download_model(model: DownloadableModel, filename: Annotated[str | None, Query(max_length=512)] = None) -> Response:
     """Download one file, or all as a ZIP: up to 4 MiB in the answer, beyond that by redirect to S3."""
     return answer(downloads.file(model, filename) if filename else downloads.all_files(model))

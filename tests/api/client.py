@@ -68,7 +68,7 @@ class ApiClient:
     def post_form(self, url: str, files: dict[str, Any], fields: dict[str, Any]) -> Answer:
         """Send a form with files, as `requests` encodes it."""
         prepared = requests.Request("POST", "http://api", files=files, data=fields).prepare()
-        return self.call("POST", url, prepared.body, content_type=prepared.headers["Content-Type"])
+        return self.call("POST", url, prepared.body, content_type=str(prepared.headers["Content-Type"]))
 
     def put(self, url: str, body: Any) -> Answer:
         """Send a PUT."""

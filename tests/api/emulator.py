@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from ministack import app as ministack
 
@@ -14,7 +15,7 @@ def main() -> None:
     uploads = UploadsOnDisk(Path(os.environ["STATE_DIR"]) / "uploads")
     object_hooks.keep_on_disk()
     upload_hooks.uploads_as_documented(uploads)
-    handlers = ministack.SERVICE_HANDLERS
+    handlers: dict[str, Any] = ministack.SERVICE_HANDLERS
     handlers["s3"] = object_hooks.streaming(upload_hooks.keeping(handlers["s3"], uploads))
     ministack.main()
 

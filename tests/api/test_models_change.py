@@ -365,8 +365,8 @@ def test_only_a_ready_version_can_be_held(ada: ApiClient, make: Callable[..., An
 
 
 def test_files_of_other_versions_stay(ada: ApiClient) -> None:
-    for fields in ({"version": "v1"}, {"version": "v10"}, {"model_id": "iris2"}):
-        ready(ada, **fields)
+    for model_id, version in (("iris", "v1"), ("iris", "v10"), ("iris2", "v1")):
+        ready(ada, model_id=model_id, version=version)
     kept = {key for key in objects(ada.username) if "/iris/v1/" not in key}
     assert ada.delete(f"/ai-models/{ada.username}/iris?version=v1").status == 204
     assert set(objects(ada.username)) == kept

@@ -51,8 +51,8 @@ class Said:
         """The last line that is JSON: what curl printed of an answer."""
         return json.loads([line for line in self.text.splitlines() if line.startswith("{")][-1])
 
-    def model(self, path: str) -> dict[str, Any]:
-        """A version as the registry now has it."""
+    def model(self, path: str) -> Any:
+        """A version, or what is under it, as the registry now has it."""
         return self.api.call("GET", f"/ai-models/user1/{path}")
 
 

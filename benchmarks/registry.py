@@ -8,6 +8,7 @@ DynamoDB's, so what ours asks of DynamoDB is counted too: that is the same on AW
 
 import json
 import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -40,7 +41,7 @@ HANDLER = "lambdas.models.handler.handler"
 
 @dataclass(frozen=True)
 class Query:
-    """One request, as each side is asked it; `get` asks for another version each time."""
+    """One request for a page, as each side is asked it."""
 
     name: str
     ours: dict[str, Any]
@@ -127,7 +128,8 @@ def main() -> int:
             ours = Ours(home)
             figures = {size: measure(ours, mlflow, size) for size in SIZES}
         finally:
-            platform("down", home)
+            platform("reset", home)
+            shutil.rmtree(home.path)
     result = summary(figures)
     print(json.dumps({"registry": result}, indent=1))
     reached = result["reached"]

@@ -50,7 +50,7 @@ $(NODE_MODULES): package-lock.json | $(VENV)
 PYTEST = $(RUN) -m pytest -q
 
 test-fast: $(VENV) $(NODE_MODULES)  ## unit, API and house tests: under two minutes
-	@$(PYTEST) tests/units tests/api tests/test_house.py -m "not slow"
+	@$(PYTEST) tests/units tests/api tests/test_house.py -m "not slow and not thorough"
 
 test: $(VENV) $(NODE_MODULES)  ## everything but sweeps and sizes: what decides whether a change lands
 	@$(PYTEST) -m "not slow"

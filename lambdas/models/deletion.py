@@ -28,6 +28,9 @@ def finish(version: ModelVersion) -> None:
     """Remove what a hidden version consists of. Safe to repeat."""
     upload.abort(version)
     duplicates.forget(version, manifest.files_of(version))
+    # A change that died half-way may have left it found by what it was before.
+    for known in (version, manifest.record_of(version)):
+        if known:
+            search_index.remove(known)
     objects.delete_prefix(variable("MODELS_BUCKET"), version.prefix)
-    search_index.remove(version)
     versions.forget(MODELS.get(version.owner, version.id))

@@ -30,15 +30,27 @@ def files_of(version: ModelVersion) -> Files:
     return read(version)[0]
 
 
+def record_of(version: ModelVersion) -> ModelVersion | None:
+    """Return the record of a version as its manifest has it, which may be the one before the last; None without one."""
+    body, _ = read_body(version)
+    return parse(body)[0] if body else None
+
+
 def read(version: ModelVersion) -> tuple[Files, str | None]:
     """Return a version's files and its manifest's ETag; none of either before there is a manifest."""
+    body, etag = read_body(version)
+    return (Manifest.model_validate_json(body).files if body else []), etag
+
+
+def read_body(version: ModelVersion) -> tuple[bytes | None, str | None]:
+    """Return the bytes and the ETag of a version's manifest, or None and None."""
     try:
         answer = aws.client("s3").get_object(Bucket=variable("MODELS_BUCKET"), Key=version.prefix + NAME)
     except Exception as error:
         if aws.error_code(error) != "NoSuchKey":
             raise
-        return [], None
-    return Manifest.model_validate_json(answer["Body"].read()).files, answer["ETag"]
+        return None, None
+    return answer["Body"].read(), answer["ETag"]
 
 
 def write(version: ModelVersion, change: Callable[[Files], Files] = lambda files: files) -> Files:

@@ -99,8 +99,16 @@ class FileUpdate(Body):
     description: Text | None
 
 
+def without_defaults(schema: dict[str, Any]) -> None:
+    """Take the defaults out of a schema whose absent fields mean "as it is"."""
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
 class ModelUpdate(Body, Described):
     """Changes to a version: what is absent stays as it is, null clears."""
+
+    model_config = ConfigDict(json_schema_extra=without_defaults)
 
     name: DisplayName = ""
     framework: Framework = "other"

@@ -26,10 +26,12 @@ from lambdas.models.schemas import (
     Alias,
     Framework,
     ModelFile,
+    ModelName,
     ModelPublic,
     ModelSummary,
     ModelType,
     ModelVersion,
+    Username,
     VersionName,
     VersionOrAlias,
 )
@@ -46,17 +48,19 @@ DOWNLOADED: dict[int | str, dict[str, Any]] = {
 TagList = Annotated[str | None, Query(max_length=900, description="Separated by commas; all of them must be there.")]
 
 
-def readable_model(caller: Caller, user_id: str, model_id: str, version: AnyVersion = None) -> ModelVersion:
+def readable_model(caller: Caller, user_id: Username, model_id: ModelName, version: AnyVersion = None) -> ModelVersion:
     """Return the version that the path names; raises NotFound unless the caller may read it."""
     return service.find(caller, user_id, model_id, version)
 
 
-def downloadable_model(caller: Caller, user_id: str, model_id: str, version: AnyVersion = None) -> ModelVersion:
+def downloadable_model(
+    caller: Caller, user_id: Username, model_id: ModelName, version: AnyVersion = None
+) -> ModelVersion:
     """Return the version that the path names, if the caller may have its files."""
     return service.find_to_download(caller, user_id, model_id, version)
 
 
-def writable_model(caller: Writer, user_id: str, model_id: str, version: AnyVersion = None) -> ModelVersion:
+def writable_model(caller: Writer, user_id: Username, model_id: ModelName, version: AnyVersion = None) -> ModelVersion:
     """Return the version that the path names; raises NotFound unless the caller may change it."""
     return service.find_to_change(caller, user_id, model_id, version)
 
@@ -151,7 +155,7 @@ def compare_models(
 @router.get("/search/{user_id}")
 def search_models(
     caller: Caller,
-    user_id: str,
+    user_id: Username,
     wanted: Wanted,
     skip: Skip = 0,
     limit: Limit = MAX_PAGE,
@@ -164,7 +168,7 @@ def search_models(
 @router.get("/{user_id}")
 def list_models(
     caller: Caller,
-    user_id: str,
+    user_id: Username,
     wanted: Wanted,
     skip: Skip = 0,
     limit: Limit = MAX_PAGE,
@@ -197,8 +201,8 @@ def update_model(model: WritableModel, changes: ModelUpdate) -> ModelPublic:
 @router.delete("/{user_id}/{model_id}", status_code=204)
 def delete_model(
     caller: Writer,
-    user_id: str,
-    model_id: str,
+    user_id: Username,
+    model_id: ModelName,
     version: Annotated[VersionName | None, Query(description="May be left out for the only one.")] = None,
 ) -> None:
     """Delete a version and its files; refused while something uses it."""
@@ -227,7 +231,7 @@ def answer(download: Download) -> Response:
 
 @router.get("/{user_id}/{model_id}/versions")
 def list_model_versions(
-    caller: Caller, user_id: str, model_id: str, limit: Limit = MAX_PAGE, cursor: Cursor = None
+    caller: Caller, user_id: Username, model_id: ModelName, limit: Limit = MAX_PAGE, cursor: Cursor = None
 ) -> Page[ModelSummary]:
     """List the versions of a model, newest first."""
     return shown(service.versions_of(caller, user_id, model_id, limit, cursor))
@@ -240,13 +244,15 @@ def get_model_lineage(caller: Caller, model: ReadableModel) -> Lineage:
 
 
 @router.put("/{user_id}/{model_id}/aliases/{alias}")
-def set_model_alias(caller: Writer, user_id: str, model_id: str, alias: Alias, to: AliasUpdate) -> ModelPublic:
+def set_model_alias(
+    caller: Writer, user_id: Username, model_id: ModelName, alias: Alias, to: AliasUpdate
+) -> ModelPublic:
     """Make an alias such as `champion` point to a version, and to no other."""
     version = service.find_to_change(caller, user_id, model_id, to.version)
     return service.public(service.set_alias(version, alias))
 
 
 @router.delete("/{user_id}/{model_id}/aliases/{alias}", status_code=204)
-def remove_model_alias(caller: Writer, user_id: str, model_id: str, alias: Alias) -> None:
+def remove_model_alias(caller: Writer, user_id: Username, model_id: ModelName, alias: Alias) -> None:
     """Remove an alias; its version stays."""
     service.remove_alias(caller, user_id, model_id, alias)

@@ -2,8 +2,9 @@
 
 import re
 from dataclasses import replace
+from typing import Any
 
-from lambdas.common.errors import BadRequest, Conflict, NotFound
+from lambdas.common.errors import BadRequest, Conflict, NotFound, Stale
 from lambdas.common.identity import Caller
 from lambdas.common.ids import new_id
 from lambdas.common.pages import MAX_PAGE, Page
@@ -149,17 +150,28 @@ def update(version: ModelVersion, changes: ModelUpdate) -> ModelVersion:
     if unknown := descriptions.keys() - {file.filename for file in manifest.files_of(version)}:
         message = f"there is no {min(unknown)}"
         raise BadRequest(f"The file cannot be described: {message}.", errors=[{"field": "files", "message": message}])
-    # In the index before in the table, out of it after: what the table has is always found.
-    search_index.extend(version, version.model_copy(update=sent))
-    updated = MODELS.settle(version, **sent) if sent else version
+    before, updated = changed(version, sent) if sent else (version, version)
+    search_index.retract(before, updated)
     manifest.write(
         updated,
         lambda files: [
             file.model_copy(update={"description": descriptions.get(file.filename, file.description)}) for file in files
         ],
     )
-    search_index.retract(version, updated)
     return updated
+
+
+def changed(version: ModelVersion, changes: dict[str, Any]) -> tuple[ModelVersion, ModelVersion]:
+    """Store changes of a record, whatever else has changed on it meanwhile; return it as it was and as it is.
+
+    In the index before in the table: what the table has is always found.
+    """
+    while True:
+        search_index.extend(version, version.model_copy(update=changes))
+        try:
+            return version, MODELS.update(version, **changes)
+        except Stale:
+            version = MODELS.get(version.owner, version.id)
 
 
 def delete(caller: Caller, owner: str, model_id: str, name: str | None) -> None:
@@ -172,6 +184,8 @@ def delete(caller: Caller, owner: str, model_id: str, name: str | None) -> None:
             raise BadRequest(f"{message}.", errors=[{"field": "version", "message": message}])
         name = there[0].version if there else None
     version = find_to_change(caller, owner, model_id, name)
+    if upload.is_coming(version):
+        raise Conflict(f"{model_id} {version.version} is being uploaded by a form; delete it when that is done.")
     deletion.finish(deletion.begin(version))
 
 

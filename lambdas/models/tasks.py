@@ -18,7 +18,6 @@ Event = dict[str, Any]
 BATCH = 12  # files a step: their reports are at most 16 KB each, of the 256 KB that a workflow carries
 SCAN_SECONDS = 7_200  # more than a step takes at its slowest, with four scanners at a time and one retry each
 UPLOAD_DAYS = 7  # the bucket's lifecycle gives up an unfinished upload after as many
-FORM_MINUTES = 15  # a request lives half a minute
 NOT_UPLOADED = f"The upload was not completed within {UPLOAD_DAYS} days; delete this version and begin again."
 INTERRUPTED = "The scan was interrupted; delete this version and upload it again."
 
@@ -137,7 +136,7 @@ def reconcile(owner: str, id: str) -> None:
 def reconcile_upload(version: ModelVersion) -> None:
     """Fail an upload that nobody goes on with; take away what a request or a job left when it died."""
     planned = upload.read_plan(version)
-    patience = timedelta(days=UPLOAD_DAYS) if planned or version.job_id else timedelta(minutes=FORM_MINUTES)
+    patience = timedelta(days=UPLOAD_DAYS) if planned or version.job_id else upload.REQUEST_TIME
     if datetime.now(UTC) - datetime.fromisoformat(version.created_at) < patience:
         return
     if not planned:

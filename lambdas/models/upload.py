@@ -7,6 +7,7 @@ import mimetypes
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -25,6 +26,7 @@ from lambdas.models.schemas import Framework, ModelVersion, StoredFile
 THREADS = 8
 MAX_FORM_BYTES = 4 * 1024 * 1024  # Lambda takes 6 MB, in which base64 and the form's own lines leave this much
 OTHER_WAY = "POST /ai-models/uploads takes files of any size"
+REQUEST_TIME = timedelta(minutes=15)  # far more than a request lives: half a minute
 PLAN = f"{manifest.FOLDER}upload.json"
 # What a file's extension says of its framework, until its content has been looked at.
 FRAMEWORKS: dict[str, Framework] = {
@@ -188,6 +190,12 @@ def open_plan(version: ModelVersion) -> list[PlannedFile]:
             f"{version.model_id} {version.version} has no upload plan: a form or a job is bringing its files."
         )
     return planned
+
+
+def is_coming(version: ModelVersion) -> bool:
+    """Return whether a request may still be bringing a version's files: in a form, or making its upload plan."""
+    age = datetime.now(UTC) - datetime.fromisoformat(version.created_at)
+    return version.status == "uploading" and age < REQUEST_TIME and not read_plan(version)
 
 
 def read_plan(version: ModelVersion) -> list[PlannedFile]:

@@ -21,6 +21,8 @@ from lambdas.common.uploads import MIB
 from lambdas.models import archive
 from lambdas.models.archive import ArchiveFile
 
+pytestmark = pytest.mark.thorough
+
 NOISE = random.Random(4).randbytes(7 * MIB + 3)
 CONTENTS = {
     "model.bin": NOISE * 5,

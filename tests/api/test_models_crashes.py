@@ -13,7 +13,7 @@ import pytest
 from botocore.client import BaseClient
 
 from lambdas.common import waits, workflows
-from lambdas.models import rebuild, tasks
+from lambdas.models import rebuild, tasks, upload
 from lambdas.models.records import MODELS
 from lambdas.scanner import tasks as scanner
 from tests.api.client import ApiClient
@@ -32,6 +32,8 @@ from tests.api.registry import (
     stored,
     unfinished,
 )
+
+pytestmark = pytest.mark.thorough
 
 FILES = {"model.json": CONFIG, "notes.txt": b"some"}
 EVERY_CALL = 200  # more than any of these operations makes
@@ -85,7 +87,7 @@ def deaths(act: Callable[[], Any]) -> Iterator[int]:
 def recover(owner: str) -> None:
     """Reconcile what is under way of an owner, as if twenty minutes had passed."""
     for id in [id for found, id in waits.under_way("mdl-") if found == owner]:
-        earlier = (datetime.now(UTC) - timedelta(minutes=tasks.FORM_MINUTES + 5)).isoformat()
+        earlier = (datetime.now(UTC) - upload.REQUEST_TIME - timedelta(minutes=5)).isoformat()
         if version := next(iter(MODELS.get_many(owner, [id])), None):
             MODELS.settle(version, created_at=earlier)
         tasks.recover({"source": "aws.states", "detail": {"name": id}}, None)

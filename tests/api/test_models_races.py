@@ -18,6 +18,8 @@ from lambdas.models.records import MODELS, read_pointer
 from tests.api.client import Answer, ApiClient
 from tests.api.registry import at, get, objects, planned, ready, scan_now, single, stored
 
+pytestmark = pytest.mark.thorough
+
 EXISTS = "Model with this ID and version already exists"
 THREADS = 20
 

@@ -31,6 +31,8 @@ from tests.api.registry import (
 )
 from tests.api.test_models_change import CHANGES
 
+pytestmark = pytest.mark.thorough
+
 TABLES = {"MODELS_TABLE": ("owner", "id"), "MODELS_INDEX_TABLE": ("term", "segment")}
 
 

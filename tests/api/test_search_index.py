@@ -26,6 +26,8 @@ from lambdas.models.schemas import ModelVersion
 from lambdas.models.search_index import Filter, add, extend, next_ordinal, remove, retract, search, words_of
 from lambdas.models.search_terms import matches, milliseconds
 
+pytestmark = pytest.mark.thorough
+
 SMALL = 8  # versions in a segment, so that a few versions make many
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 APART = timedelta(minutes=10)  # between two versions of `registry`

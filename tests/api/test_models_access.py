@@ -11,6 +11,8 @@ import pytest
 from tests.api.client import Answer, ApiClient
 from tests.api.registry import CONFIG, at, get, plan, planned, ready, single, stored
 
+pytestmark = pytest.mark.thorough
+
 Make = Callable[..., ApiClient]
 READS: dict[str, Callable[[dict[str, Any]], str]] = {
     "metadata": at,

@@ -29,6 +29,8 @@ from lambdas.models.archive import (
     zip_parts,
 )
 
+pytestmark = pytest.mark.thorough
+
 GIB = 1024 * MIB
 MOST_COPIED = 5 * GIB  # S3's limit of a part
 NOISE = random.Random(1).randbytes(64 * MIB)

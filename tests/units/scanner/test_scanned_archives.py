@@ -24,6 +24,8 @@ from lambdas.scanner.report import Examination
 from lambdas.scanner.source import BytesSource, Source
 from tests.units.scanner.hostile_files import archive, wrong_checksum
 
+pytestmark = pytest.mark.thorough
+
 ZEROS = b"\0" * (20 * 1024 * 1024)
 README = {"README.md": b"# A model\n"}
 CENTRAL, END = b"PK\x01\x02", b"PK\x05\x06"

@@ -39,7 +39,7 @@ def runs_of(*numbers: int) -> re.Pattern[bytes]:
     """Return what finds a run of varint or 32-bit fields of these low numbers, to pass over numbers in bulk."""
     varints = b"".join(re.escape(bytes([number << 3 | VARINT])) for number in numbers)
     fixed = b"".join(re.escape(bytes([number << 3 | FIXED32])) for number in numbers)
-    return re.compile(rb"(?:[%s][\x80-\xff]{0,9}[\x00-\x7f]|[%s].{4})++" % (varints, fixed), re.DOTALL)
+    return re.compile(rb"(?:[%s][\x80-\xff]{0,9}[\x00-\x7f]|[%s].{4})+" % (varints, fixed), re.DOTALL)
 
 
 class Wire:

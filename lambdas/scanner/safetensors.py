@@ -18,8 +18,9 @@ BITS |= {"U64": 64, "I64": 64, "F64": 64, "C64": 64, "F4": 4, "F6_E2M3": 6, "F6_
 BITS |= {"F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8}
 WRITERS = {"pt": "pytorch", "tf": "tensorflow", "flax": "flax", "np": "numpy", "mlx": "mlx", "paddle": "paddle"}
 SPACE = re.compile(r"[ \t\r\n]*")
-NAME = re.compile(r'"(?:[^"\\]|\\.)*+"')
-FLAT = re.compile(r'\{(?:[^{}"]++|"(?:[^"\\]|\\.)*+")*+\}')  # an object without objects in it
+# Possessive only of single characters: of groups, Python before 3.11.5 gets it wrong.
+NAME = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*"')
+FLAT = re.compile(r'\{(?:[^{}"]++|"[^"\\]*+(?:\\.[^"\\]*+)*")*\}')  # an object without objects in it
 LONGEST_TENSOR = 4096  # characters of a tensor's entry
 
 

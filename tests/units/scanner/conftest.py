@@ -1,4 +1,4 @@
-"""Honest model files, written by the frameworks themselves in an environment of their own, once per content."""
+"""Honest model files, written by the frameworks themselves in environments of their own, once per content."""
 
 from __future__ import annotations
 
@@ -19,47 +19,79 @@ from local.images import keep
 HERE = Path(__file__).parent
 
 
+class NotInstalled(Exception):
+    """The frameworks could not be installed; the message says why."""
+
+
 @pytest.fixture(scope="session")
 def honest_files() -> Path:
     """The folder of files that honest_files.py writes."""
+    return made_by("honest_files.py", "frameworks.txt")
+
+
+@pytest.fixture(scope="session")
+def torch_files() -> Path:
+    """The folder of files that honest_torch_files.py writes.
+
+    Skips, saying why, where no torch without a GPU can be had: the one on PyPI brings gigabytes of CUDA with it.
+    """
+    links = os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS") or pip_find_links()
+    without_gpu = ["--find-links", links] if links else ["--torch-backend", "cpu"]
+    try:
+        return made_by(
+            "honest_torch_files.py", "torch.txt", *(["--find-links", links] if links else ["--torch-backend", "cpu"])
+        )
+    except NotMade as error:
+        pytest.skip(f"torch for a CPU could not be installed, so its files were not scanned: {str(error)[-300:]}")
+
+
+def pip_find_links() -> str:
+    """Return where pip is configured to find packages besides its index, or nothing."""
+    command = [sys.executable, "-m", "pip", "config", "get", "global.find-links"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def made_by(script: str, requirements: str, *options: str) -> Path:
+    """Return the folder of files that a script writes in the environment of its requirements; raises NotInstalled."""
     machine = f"{sys.platform} {platform.machine()} {platform.python_version()}"
-    asked = hashlib.sha256(machine.encode() + (HERE / "frameworks.txt").read_bytes())
+    asked = hashlib.sha256(machine.encode() + (HERE / requirements).read_bytes())
     environment = CACHE / "environments" / asked.hexdigest()[:20]
-    asked.update((HERE / "honest_files.py").read_bytes())
+    asked.update((HERE / script).read_bytes())
     files = CACHE / "honest_files" / asked.hexdigest()[:20]
     if not files.exists():
         if not environment.exists():
-            install(environment)
-        write(environment / "bin" / "python", files)
+            install(environment, HERE / requirements, options)
+        write(environment / "bin" / "python", HERE / script, files)
     return files
 
 
-def install(environment: Path) -> None:
-    """Install the frameworks, with a torch that needs no GPU, whole or not at all."""
-    links = os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS")
-    torch = ["--find-links", links] if links else ["--torch-backend", "cpu"]
+def install(environment: Path, requirements: Path, options: tuple[str, ...]) -> None:
+    """Install the frameworks, whole or not at all."""
     environment.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=environment.parent) as partial:
         made = Path(partial) / "environment"
         run(uv.find_uv_bin(), "venv", "--quiet", "--relocatable", "--python", sys.executable, str(made))
         python = str(made / "bin" / "python")
-        wanted = str(HERE / "frameworks.txt")
-        run(uv.find_uv_bin(), "pip", "install", "--quiet", *torch, "--python", python, "--requirements", wanted)
+        asked = ["--python", python, "--requirements", str(requirements)]
+        try:
+            run(uv.find_uv_bin(), "pip", "install", "--quiet", *options, *asked)
+        except RuntimeError as error:
+            raise NotInstalled(str(error)) from error
         keep(made, environment)
 
 
-def write(python: Path, files: Path) -> None:
+def write(python: Path, script: Path, files: Path) -> None:
     """Have the frameworks write their files, all or none."""
     files.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=files.parent) as partial:
         made = Path(partial) / "files"
         made.mkdir()
-        run(str(python), str(HERE / "honest_files.py"), str(made))
+        run(str(python), str(script), str(made))
         keep(made, files)
 
 
 def run(*command: str) -> None:
-    """Run a command; what it says when it fails is the test's error."""
+    """Run a command; raises RuntimeError with what it says when it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"Honest model files could not be made: {' '.join(command)}\n{done.stderr[-2000:]}")
+        raise RuntimeError(f"{' '.join(command)}\n{done.stderr[-2000:]}")

@@ -16,7 +16,7 @@ def report(file: Path) -> dict[str, Any]:
         return FileReport(file.name, None, scan_file(FileSource(opened), file.name)).to_json()
 
 
-TOLD = {
+TOLD: dict[str, tuple[str, str | None]] = {
     "forest.pkl": ("pickle", "sklearn"),
     "forest.joblib": ("joblib", "sklearn"),
     "forest.pkl.gz": ("pickle", "sklearn"),
@@ -29,7 +29,7 @@ TOLD = {
     "numbers.npy": ("numpy", None),
     "arrays.npz": ("numpy", None),
 }
-TOLD_OF_TORCH = {
+TOLD_OF_TORCH: dict[str, tuple[str, str | None]] = {
     "weights.pt": ("torch", "pytorch"),
     "no_suffix": ("torch", "pytorch"),
     "pytorch_model.bin": ("torch", "pytorch"),

@@ -3,68 +3,25 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import platform
-import subprocess
-import sys
-import tempfile
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
-import uv
 from hypothesis import strategies as st
 
 from lambdas.scanner.report import Examination
 from lambdas.scanner.source import BytesSource, Source
-from local.home import CACHE
-from local.images import keep
+from tests.units.scanner.made_files import made_by
 
 HERE = Path(__file__).resolve().parent
-SCRIPT, REQUIREMENTS = HERE / "format_files.py", HERE / "formats.txt"
 MOST_MEMORY = 64 * 1024 * 1024
 Scan = Callable[[Source, str], Examination]
 
 
 @functools.cache
 def folder() -> Path:
-    """The folder of made files, made once per content of the script and its requirements."""
-    machine = f"{sys.platform} {platform.machine()} {platform.python_version()}"
-    asked = hashlib.sha256(machine.encode() + REQUIREMENTS.read_bytes())
-    environment = CACHE / "environments" / asked.hexdigest()[:20]
-    asked.update(SCRIPT.read_bytes())
-    files = CACHE / "format_files" / asked.hexdigest()[:20]
-    if not files.exists():
-        if not environment.exists():
-            install(environment)
-        write(environment / "bin" / "python", files)
-    return files
-
-
-def install(environment: Path) -> None:
-    """Install the libraries, all or none."""
-    environment.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=environment.parent) as partial:
-        made = Path(partial) / "environment"
-        run(uv.find_uv_bin(), "venv", "--quiet", "--relocatable", "--python", sys.executable, str(made))
-        python = str(made / "bin" / "python")
-        run(uv.find_uv_bin(), "pip", "install", "--quiet", "--python", python, "--requirements", str(REQUIREMENTS))
-        keep(made, environment)
-
-
-def write(python: Path, files: Path) -> None:
-    """Have the libraries write their files, all or none."""
-    files.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=files.parent) as partial:
-        made = Path(partial) / "files"
-        made.mkdir()
-        run(str(python), str(SCRIPT), str(made))
-        keep(made, files)
-
-
-def run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    """The folder of files that format_files.py makes."""
+    return made_by("format_files.py", "formats.txt")
 
 
 @functools.cache

@@ -1,10 +1,24 @@
-"""Objects in S3 that belong to a record: taken away with it."""
+"""Objects in S3 that belong to a record: looked for beside it, taken away with it."""
+
+from typing import Any
 
 from lambdas.common import aws
 
 
 class NotDeleted(Exception):
     """S3 kept objects that were to be deleted; whoever asked must ask again."""
+
+
+def find(bucket: str, key: str) -> dict[str, Any] | None:
+    """Return GetObject's answer, or None when there is no such object.
+
+    Without s3:ListBucket on the bucket S3 answers 403 for what is not there, and this raises.
+    """
+    s3 = aws.client("s3")
+    try:
+        return s3.get_object(Bucket=bucket, Key=key)
+    except s3.exceptions.NoSuchKey:
+        return None
 
 
 def delete_prefix(bucket: str, prefix: str) -> None:

@@ -5,7 +5,7 @@ for events and admins.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -35,6 +35,11 @@ class Entity(BaseModel):
     holds: set[str] = Field(default_factory=set)
     created_at: str = Field(default_factory=now)
     updated_at: str = Field(default_factory=now)
+
+    @property
+    def age(self) -> timedelta:
+        """How long ago it was created."""
+        return datetime.now(UTC) - datetime.fromisoformat(self.created_at)
 
 
 Record = TypeVar("Record", bound=Entity)

@@ -1,6 +1,6 @@
 """What happens to datasets off-stage: the workflow's `process` step, and the reconciliation of what got stuck."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from lambdas.common import uploads, waits, workflows
@@ -93,7 +93,7 @@ def reconcile(owner: str, id: str) -> None:
     except NotFound:
         service.sweep(owner, id)
         return
-    if dataset.status == "uploading" and age(dataset) > timedelta(days=UPLOAD_DAYS):
+    if dataset.status == "uploading" and dataset.age > timedelta(days=UPLOAD_DAYS):
         uploads.abort(variable("DATASETS_BUCKET"), dataset.key, dataset.upload_id)
         service.settle(owner, id, since="uploading", status="failed", reason=NOT_UPLOADED)
     if dataset.status == "processing":
@@ -108,8 +108,3 @@ def reconcile_processing(owner: str, id: str) -> None:
     elif execution["status"] != "RUNNING":
         reason = TOO_SLOW if execution.get("error") == "States.Timeout" else INTERRUPTED
         service.settle(owner, id, since="processing", status="failed", reason=reason)
-
-
-def age(dataset: Dataset) -> timedelta:
-    """Return how long ago a dataset was created."""
-    return datetime.now(UTC) - datetime.fromisoformat(dataset.created_at)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lambdas.common import aws
+from lambdas.common import objects
 from lambdas.jobs.schemas import Job
 from lambdas.jobs.training_types import TRAINING_TYPES
 from lambdas.models import service as models
@@ -67,12 +67,9 @@ def read_report(bucket: str, key: str) -> dict[str, Any]:
 
     The model itself is never opened here. Raises ArtefactError when the report is absent or too large.
     """
-    try:
-        answer = aws.client("s3").get_object(Bucket=bucket, Key=key)
-    except Exception as error:
-        if aws.error_code(error) != "NoSuchKey":
-            raise
-        raise ArtefactError("The container wrote no manifest.json and metrics.json to /opt/ml/output/data.") from error
+    answer = objects.find(bucket, key)
+    if answer is None:
+        raise ArtefactError("The container wrote no manifest.json and metrics.json to /opt/ml/output/data.")
     if answer["ContentLength"] > MAX_REPORT_BYTES:
         raise ArtefactError("The container's report in /opt/ml/output/data is larger than 16 MiB.")
     report: dict[str, Any] = {}

@@ -7,7 +7,7 @@ from lambdas.common.errors import BadRequest, NotFound, Stale
 from lambdas.common.items import key
 from lambdas.common.transactions import Write, transact
 from lambdas.models import manifest
-from lambdas.models.records import MODELS, read_pointer
+from lambdas.models.records import MODELS, alias_pointer, read_pointer
 from lambdas.models.schemas import ModelVersion
 from lambdas.models.versions import pointer_deletion
 
@@ -19,7 +19,7 @@ def point(version: ModelVersion, alias: str) -> ModelVersion:
     while alias not in version.aliases:
         if len(version.aliases) >= MAX_ALIASES:
             raise BadRequest(f"{version.model_id} {version.version} has {MAX_ALIASES} aliases; remove one first.")
-        pointer = read_pointer(version.owner, pointer_id(version.model_id, alias))
+        pointer = read_pointer(version.owner, alias_pointer(version.model_id, alias))
         before = holder_of(version.owner, pointer)
         if before and before.id == version.id:  # pointed here meanwhile
             version, before = before, None
@@ -40,8 +40,8 @@ def point(version: ModelVersion, alias: str) -> ModelVersion:
 
 def remove(owner: str, model_id: str, alias: str) -> None:
     """Remove an alias; raises NotFound."""
-    while version := holder_of(owner, read_pointer(owner, pointer_id(model_id, alias))):
-        gone = pointer_deletion(owner, pointer_id(model_id, alias), version.id)
+    while version := holder_of(owner, read_pointer(owner, alias_pointer(model_id, alias))):
+        gone = pointer_deletion(owner, alias_pointer(model_id, alias), version.id)
         try:
             transact(with_aliases(version, {*version.aliases} - {alias}), gone)
         except Stale:
@@ -49,11 +49,6 @@ def remove(owner: str, model_id: str, alias: str) -> None:
         manifest.write(version)
         return
     raise NotFound(f"{model_id} has no alias {alias}.")
-
-
-def pointer_id(model_id: str, alias: str) -> str:
-    """Return the id of an alias's pointer."""
-    return f"alias#{model_id}#{alias}"
 
 
 def holder_of(owner: str, pointer: dict[str, Any] | None) -> ModelVersion | None:
@@ -75,7 +70,7 @@ def moved(version: ModelVersion, alias: str, before: dict[str, Any] | None) -> W
     values = {":target": {"S": version.id}} | ({":before": {"S": before["target"]}} if before else {})
     update = {
         "TableName": variable("MODELS_TABLE"),
-        "Key": key(version.owner, pointer_id(version.model_id, alias)),
+        "Key": key(version.owner, alias_pointer(version.model_id, alias)),
         "UpdateExpression": "SET #target = :target",
         "ConditionExpression": "#target = :before" if before else "attribute_not_exists(id)",
         "ExpressionAttributeNames": names,

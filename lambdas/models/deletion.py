@@ -27,10 +27,10 @@ def begin(version: ModelVersion) -> ModelVersion:
 def finish(version: ModelVersion) -> None:
     """Remove what a hidden version consists of. Safe to repeat."""
     upload.abort(version)
-    duplicates.forget(version, manifest.files_of(version))
-    # A change that died half-way may have left it found by what it was before.
-    for known in (version, manifest.record_of(version)):
-        if known:
-            search_index.remove(known)
+    if stored := manifest.load(version):
+        before, files = stored
+        duplicates.forget(version, files)
+        search_index.remove(before)  # a change that died half-way may have left it found by what it was then
+    search_index.remove(version)
     objects.delete_prefix(variable("MODELS_BUCKET"), version.prefix)
     versions.forget(MODELS.get(version.owner, version.id))

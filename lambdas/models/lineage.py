@@ -56,5 +56,5 @@ def lineage(version: ModelVersion, derived: list[ModelVersion]) -> Lineage:
         primary_metric=version.primary_metric,
         change_note=version.change_note,
         derived=[reference(other) for other in derived],
-        endpoints=sorted(holder for holder in version.holds if holder.startswith("ep-")),
+        endpoints=version.endpoints,
     )

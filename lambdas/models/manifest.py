@@ -6,14 +6,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from lambdas.common import aws
+from lambdas.common import aws, objects, uploads
 from lambdas.common.environment import variable
+from lambdas.common.transactions import Write
 from lambdas.models.records import MODELS
 from lambdas.models.schemas import ModelVersion, StoredFile
 
 FOLDER = ".slipway/"
 NAME = f"{FOLDER}registry.json"
-CHANGED = {"PreconditionFailed", "ConditionalRequestConflict"}
 Files = list[StoredFile]
 
 
@@ -30,10 +30,10 @@ def files_of(version: ModelVersion) -> Files:
     return read(version)[0]
 
 
-def record_of(version: ModelVersion) -> ModelVersion | None:
-    """Return the record of a version as its manifest has it, which may be the one before the last; None without one."""
+def load(version: ModelVersion) -> tuple[ModelVersion, Files] | None:
+    """Return record and files as a version's manifest has them, the record may be the one before the last; or None."""
     body, _ = read_body(version)
-    return parse(body)[0] if body else None
+    return parse(body) if body else None
 
 
 def read(version: ModelVersion) -> tuple[Files, str | None]:
@@ -44,13 +44,8 @@ def read(version: ModelVersion) -> tuple[Files, str | None]:
 
 def read_body(version: ModelVersion) -> tuple[bytes | None, str | None]:
     """Return the bytes and the ETag of a version's manifest, or None and None."""
-    try:
-        answer = aws.client("s3").get_object(Bucket=variable("MODELS_BUCKET"), Key=version.prefix + NAME)
-    except Exception as error:
-        if aws.error_code(error) != "NoSuchKey":
-            raise
-        return None, None
-    return answer["Body"].read(), answer["ETag"]
+    answer = objects.find(variable("MODELS_BUCKET"), version.prefix + NAME)
+    return (answer["Body"].read(), answer["ETag"]) if answer else (None, None)
 
 
 def write(version: ModelVersion, change: Callable[[Files], Files] = lambda files: files) -> Files:
@@ -72,15 +67,15 @@ def write(version: ModelVersion, change: Callable[[Files], Files] = lambda files
         try:
             aws.client("s3").put_object(**target, Body=body, ContentType="application/json", **unchanged)
         except Exception as error:
-            if aws.error_code(error) not in CHANGED:
+            if aws.error_code(error) not in uploads.TAKEN:
                 raise
             continue
         return files
 
 
-def store(version: ModelVersion, **changes: Any) -> ModelVersion:
-    """Change fields of a record, in the table and then in the manifest; return it as it then is."""
-    version = MODELS.settle(version, **changes)
+def store(version: ModelVersion, *also: Write, **changes: Any) -> ModelVersion:
+    """Settle a record (see `EntityStore.settle`), in the table and then in the manifest; return it as it then is."""
+    version = MODELS.settle(version, *also, **changes)
     write(version)
     return version
 

@@ -7,9 +7,9 @@ from lambdas.common import aws, waits
 from lambdas.common.environment import variable
 from lambdas.common.errors import Conflict
 from lambdas.common.transactions import Write, transact
-from lambdas.models import aliases, duplicates, manifest, postings, search_index, versions
+from lambdas.models import duplicates, manifest, postings, search_index, versions
 from lambdas.models.manifest import Files
-from lambdas.models.records import MODELS
+from lambdas.models.records import MODELS, pointers_to
 from lambdas.models.schemas import ModelVersion
 
 THREADS = 8
@@ -59,9 +59,7 @@ def store(version: ModelVersion) -> bool:
 
 def point_to(version: ModelVersion, files: Files) -> None:
     """Write every pointer to a version that is missing."""
-    pointers = [f"name#{version.model_id}#{version.version}"]
-    pointers += [aliases.pointer_id(version.model_id, alias) for alias in version.aliases]
-    for pointer in pointers:
+    for pointer in pointers_to(version):
         item = {"owner": version.owner, "id": pointer, "target": version.id}
         try:
             transact(Write.put(variable("MODELS_TABLE"), item, Conflict(f"{pointer} is there.")))

@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 from lambdas.common.dependencies import Caller, Writer
 from lambdas.common.pages import MAX_PAGE, Cursor, Limit, Page
 from lambdas.common.uploads import attachment
-from lambdas.models import downloads, service, upload
+from lambdas.models import aliases, downloads, service, upload
 from lambdas.models.comparison import Comparison
 from lambdas.models.downloads import Download
 from lambdas.models.lineage import Lineage
@@ -93,11 +93,23 @@ def wanted_models(
     )
 
 
+def found_models(
+    caller: Caller,
+    user_id: Username,
+    wanted: Annotated[Filter, Depends(wanted_models)],
+    skip: Skip = 0,
+    limit: Limit = MAX_PAGE,
+    cursor: Cursor = None,
+) -> Page[ModelVersion]:
+    """Return the page of a user's versions that a list or search asks for."""
+    return service.search(caller, user_id, wanted, limit, cursor, skip)
+
+
 ReadableModel = Annotated[ModelVersion, Depends(readable_model)]
 DownloadableModel = Annotated[ModelVersion, Depends(downloadable_model)]
 WritableModel = Annotated[ModelVersion, Depends(writable_model)]
 OwnUpload = Annotated[ModelVersion, Depends(own_upload)]
-Wanted = Annotated[Filter, Depends(wanted_models)]
+FoundModels = Annotated[Page[ModelVersion], Depends(found_models)]
 
 
 # ---------------------------------------------------------------------------------------------------- uploads
@@ -153,29 +165,15 @@ def compare_models(
 
 
 @router.get("/search/{user_id}")
-def search_models(
-    caller: Caller,
-    user_id: Username,
-    wanted: Wanted,
-    skip: Skip = 0,
-    limit: Limit = MAX_PAGE,
-    cursor: Cursor = None,
-) -> Page[ModelSummary]:
+def search_models(page: FoundModels) -> Page[ModelSummary]:
     """Search a user's versions, newest first: all of your own, the shared ones of others."""
-    return shown(service.search(caller, user_id, wanted, limit, cursor, skip))
+    return shown(page)
 
 
 @router.get("/{user_id}")
-def list_models(
-    caller: Caller,
-    user_id: Username,
-    wanted: Wanted,
-    skip: Skip = 0,
-    limit: Limit = MAX_PAGE,
-    cursor: Cursor = None,
-) -> Page[ModelSummary]:
+def list_models(page: FoundModels) -> Page[ModelSummary]:
     """List a user's versions, newest first: all of your own, the shared ones of others."""
-    return shown(service.search(caller, user_id, wanted, limit, cursor, skip))
+    return shown(page)
 
 
 def shown(page: Page[ModelVersion]) -> Page[ModelSummary]:
@@ -249,7 +247,7 @@ def set_model_alias(
 ) -> ModelPublic:
     """Make an alias such as `champion` point to a version, and to no other."""
     version = service.find_to_change(caller, user_id, model_id, to.version)
-    return service.public(service.set_alias(version, alias))
+    return service.public(aliases.point(version, alias))
 
 
 @router.delete("/{user_id}/{model_id}/aliases/{alias}", status_code=204)

@@ -235,6 +235,11 @@ class ModelVersion(ModelFields, Entity):
         """The prefix of its objects in the models bucket."""
         return f"{self.owner}/{self.model_id}/{self.version}/"
 
+    @property
+    def endpoints(self) -> list[str]:
+        """The ids of the endpoints that serve it."""
+        return sorted(holder for holder in self.holds if holder.startswith("ep-"))
+
 
 class ModelSummary(ModelFields):
     """A version as lists show it."""
@@ -250,15 +255,14 @@ class ModelSummary(ModelFields):
     @classmethod
     def of(cls, version: ModelVersion, **more: Any) -> Self:
         """Return what may be shown of a version."""
-        endpoints = sorted(holder for holder in version.holds if holder.startswith("ep-"))
         hidden = {"owner", "holds", "revision", "schema_version", "image_uri"}
         hidden |= {"ordinal", "indexed", "size_bytes", "model_archive"}
         return cls(
             **version.model_dump(exclude=hidden),
             user_id=version.owner,
             model_size_mb=round(version.size_bytes / 1_000_000, 3),
-            deployed=bool(endpoints),
-            endpoints=endpoints,
+            deployed=bool(version.endpoints),
+            endpoints=version.endpoints,
             **more,
         )
 

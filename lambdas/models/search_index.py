@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from lambdas.common.errors import BadRequest
 from lambdas.common.pages import Page, decode_cursor, encode_cursor
 from lambdas.models.postings import (
-    next_ordinal,
     note_segment,
     put_into,
     read_newest,
@@ -24,9 +23,7 @@ from lambdas.models.postings import (
 )
 from lambdas.models.records import MODELS
 from lambdas.models.schemas import ModelVersion
-from lambdas.models.search_terms import Filter, ids_within, matches, terms_for, terms_of, words_of
-
-__all__ = ["Filter", "add", "extend", "next_ordinal", "remove", "retract", "search", "words_of"]
+from lambdas.models.search_terms import Filter, ids_within, matches, terms_for, terms_of
 
 FIRST_READ, MOST_READ = 2, 32  # segments of the leading term that one request reads, doubling
 MAX_SEGMENTS = 256  # of the leading term that one page reads

@@ -189,11 +189,6 @@ def delete(caller: Caller, owner: str, model_id: str, name: str | None) -> None:
     deletion.finish(deletion.begin(version))
 
 
-def set_alias(version: ModelVersion, alias: str) -> ModelVersion:
-    """Make an alias point to a version and to no other."""
-    return aliases.point(version, alias)
-
-
 def remove_alias(caller: Caller, owner: str, model_id: str, alias: str) -> None:
     """Remove an alias; raises NotFound."""
     find_to_change(caller, owner, model_id, alias)

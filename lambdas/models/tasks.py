@@ -1,7 +1,7 @@
 """What happens to model versions off-stage: the steps of `scan`, the ZIP of a version, and keeping records true."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from lambdas.common import uploads, waits, workflows
@@ -78,13 +78,12 @@ def finish(version: ModelVersion, event: Event) -> None:
     if not version.indexed:
         search_index.add(version)
     versions.make_latest(version)
-    version = MODELS.settle(
+    manifest.store(
         version,
         waits.closing(version.id),
         unless=lambda version: version.status != "scanning",
         **scan.outcome(version, manifest.files_of(version)),
     )
-    manifest.write(version)
 
 
 STEPS: dict[str, Callable[[ModelVersion, Event], list[dict[str, Any]] | None]] = {
@@ -137,14 +136,13 @@ def reconcile_upload(version: ModelVersion) -> None:
     """Fail an upload that nobody goes on with; take away what a request or a job left when it died."""
     planned = upload.read_plan(version)
     patience = timedelta(days=UPLOAD_DAYS) if planned or version.job_id else upload.REQUEST_TIME
-    if datetime.now(UTC) - datetime.fromisoformat(version.created_at) < patience:
+    if version.age < patience:
         return
     if not planned:
         deletion.finish(deletion.begin(version))
         return
     upload.abort(version)
-    version = MODELS.settle(version, waits.closing(version.id), status="failed", reason=NOT_UPLOADED)
-    manifest.write(version)
+    manifest.store(version, waits.closing(version.id), status="failed", reason=NOT_UPLOADED)
 
 
 def reconcile_scan(version: ModelVersion) -> None:
@@ -153,8 +151,7 @@ def reconcile_scan(version: ModelVersion) -> None:
     if execution["status"] == "ABSENT":
         workflows.start("SCAN_WORKFLOW_ARN", version.owner, version.id)
     elif execution["status"] != "RUNNING":
-        version = MODELS.settle(version, waits.closing(version.id), status="failed", reason=INTERRUPTED)
-        manifest.write(version)
+        manifest.store(version, waits.closing(version.id), status="failed", reason=INTERRUPTED)
 
 
 # --------------------------------------------------------------------------------------------------- rebuild

@@ -7,13 +7,13 @@ import mimetypes
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from lambdas.common import aws, uploads, workflows
+from lambdas.common import aws, objects, uploads, workflows
 from lambdas.common.environment import variable
 from lambdas.common.errors import BadRequest, Conflict, NotFound, TooLarge
 from lambdas.common.uploads import PAGE_OF_PARTS, UploadPlan
@@ -194,19 +194,13 @@ def open_plan(version: ModelVersion) -> list[PlannedFile]:
 
 def is_coming(version: ModelVersion) -> bool:
     """Return whether a request may still be bringing a version's files: in a form, or making its upload plan."""
-    age = datetime.now(UTC) - datetime.fromisoformat(version.created_at)
-    return version.status == "uploading" and age < REQUEST_TIME and not read_plan(version)
+    return version.status == "uploading" and version.age < REQUEST_TIME and not read_plan(version)
 
 
 def read_plan(version: ModelVersion) -> list[PlannedFile]:
     """Return the files of an upload plan; none when the version came by another way."""
-    try:
-        answer = aws.client("s3").get_object(Bucket=variable("MODELS_BUCKET"), Key=version.prefix + PLAN)
-    except Exception as error:
-        if aws.error_code(error) != "NoSuchKey":
-            raise
-        return []
-    return PLANNED.validate_json(answer["Body"].read())
+    answer = objects.find(variable("MODELS_BUCKET"), version.prefix + PLAN)
+    return PLANNED.validate_json(answer["Body"].read()) if answer else []
 
 
 def write_plan(version: ModelVersion, planned: list[PlannedFile]) -> None:

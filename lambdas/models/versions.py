@@ -14,7 +14,7 @@ from lambdas.common.ids import new_id
 from lambdas.common.items import key
 from lambdas.common.transactions import Write, transact
 from lambdas.models import postings, search_index
-from lambdas.models.records import MODELS, read_pointer
+from lambdas.models.records import MODELS, alias_pointer, name_pointer, pointers_to, read_pointer
 from lambdas.models.schemas import ModelVersion
 from lambdas.models.search_terms import Filter
 
@@ -24,8 +24,11 @@ WITH_FILES = {"scanning", "ready", "blocked"}
 
 def resolve(owner: str, model_id: str, version: str | None) -> ModelVersion | None:
     """Return the version of that name or alias (None: the latest whose files are there), or None."""
-    kind = "latest" if version is None else "name" if re.match(r"v[0-9]", version) else "alias"
-    pointer = read_pointer(owner, f"{kind}#{model_id}" + (f"#{version}" if version else ""))
+    if version is None:
+        id = f"latest#{model_id}"
+    else:
+        id = name_pointer(model_id, version) if re.match(r"v[0-9]", version) else alias_pointer(model_id, version)
+    pointer = read_pointer(owner, id)
     if pointer is None or "target" not in pointer:
         return None
     try:
@@ -41,7 +44,7 @@ def create(owner: str, wanted: str, id: str | None = None, **fields: Any) -> Mod
     Raises Conflict when the name is taken.
     """
     model_id = fields["model_id"]
-    if wanted != "auto" and read_pointer(owner, f"name#{model_id}#{wanted}"):
+    if wanted != "auto" and read_pointer(owner, name_pointer(model_id, wanted)):
         raise Conflict(EXISTS)
     ordinal = postings.next_ordinal(owner)
     while True:
@@ -108,16 +111,14 @@ def set_latest_if(
 
 def name_taken(version: ModelVersion) -> Write:
     """Return the write that makes the version's name its own; it fails with Stale when another has it."""
-    item = {"owner": version.owner, "id": f"name#{version.model_id}#{version.version}", "target": version.id}
+    item = {"owner": version.owner, "id": name_pointer(version.model_id, version.version), "target": version.id}
     return Write.put(variable("MODELS_TABLE"), item, Stale(EXISTS))
 
 
 def forget(version: ModelVersion) -> None:
     """Remove the record of a version that nothing holds, every pointer to it, and its wait; its name is free then."""
     move_latest_from(version)
-    pointers = [f"name#{version.model_id}#{version.version}"]
-    pointers += [f"alias#{version.model_id}#{alias}" for alias in version.aliases]
-    gone = [pointer_deletion(version.owner, pointer, version.id) for pointer in pointers]
+    gone = [pointer_deletion(version.owner, pointer, version.id) for pointer in pointers_to(version)]
     transact(MODELS.deletion(version), *gone, waits.closing(version.id))
 
 

@@ -21,10 +21,11 @@ from lambdas.common.errors import BadRequest, Unavailable
 from lambdas.common.ids import earliest_id, new_id
 from lambdas.common.pages import Page, encode_cursor
 from lambdas.models import postings, search_index
+from lambdas.models.postings import next_ordinal
 from lambdas.models.records import MODELS
 from lambdas.models.schemas import ModelVersion
-from lambdas.models.search_index import Filter, add, extend, next_ordinal, remove, retract, search, words_of
-from lambdas.models.search_terms import matches, milliseconds
+from lambdas.models.search_index import add, extend, remove, retract, search
+from lambdas.models.search_terms import Filter, matches, milliseconds, words_of
 
 pytestmark = pytest.mark.thorough
 

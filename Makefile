@@ -78,7 +78,7 @@ openapi: $(VENV)  ## write openapi.json from the routes
 	@$(RUN) -m lambdas.system.openapi
 
 lock: $(VENV)  ## resolve every *.in into its requirements.txt
-	@for name in lambdas/requirements training_containers/tabular/requirements requirements; do \
+	@for name in lambdas/requirements lambdas/processing/requirements training_containers/tabular/requirements requirements; do \
 	  .venv/bin/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-header $$name.in -o $$name.txt; done
 
 # What an operator does on AWS; stage `local` is the platform on this machine. YES=1 agrees beforehand.

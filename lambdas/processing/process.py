@@ -1,0 +1,60 @@
+"""Reads a dataset by its type and format and reports: the one way in, for function and job alike."""
+
+import importlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from lambdas.processing.report import File, InvalidFile, Report
+from lambdas.processing.source import InputFile, local_file
+
+Reader = Callable[[Sequence[InputFile], Path], Report]
+# (type, format) or format -> the module whose `read` knows it. Imported when needed: a CSV asks for no image library.
+READERS = {
+    "csv": "delimited",
+    "parquet": "parquet",
+    "excel": "excel",
+    "json": "json_files",
+    "jsonl": "json_files",
+    "txt": "plain_text",
+    "conll": "conll",
+    "png": "images",
+    "jpg": "images",
+    "image zip": "image_archive",
+    "coco": "image_archive",
+    "wav": "media",
+    "flac": "media",
+    "mp3": "media",
+    "mp4": "media",
+    "audio zip": "media_archive",
+    "video zip": "media_archive",
+}
+CONVERTED = "converted"
+
+
+def process(files: Sequence[InputFile], type: str, format: str, output: Path) -> Report:
+    """Read a dataset; write report.json, preview.json and what else its format asks for into the folder `output`.
+
+    `report.refused` says why a dataset cannot be used. Raises OSError for what a later try may cure.
+    """
+    try:
+        report = reader(type, format)(files, output)
+        report.files = [File(file.name, file.size, file.digest()) for file in files]
+        report.converted = [made(path, output / CONVERTED) for path in sorted((output / CONVERTED).rglob("*.*"))]
+    except InvalidFile as error:
+        report = Report(refused=str(error))
+    (output / "preview.json").write_text(json.dumps(asdict(report.preview)))
+    (output / "report.json").write_text(report.to_json())
+    return report
+
+
+def reader(type: str, format: str) -> Reader:
+    """Return the function that reads a format of a type of dataset."""
+    module = READERS.get(f"{type} {format}") or READERS[format]
+    return importlib.import_module(f"lambdas.processing.{module}").read
+
+
+def made(path: Path, folder: Path) -> File:
+    """Return the entry of a file that processing wrote."""
+    return File(path.relative_to(folder).as_posix(), path.stat().st_size, local_file(path).digest())

@@ -20,9 +20,10 @@ class ImageNotFound(LookupError):
 class Image:
     """A container image as folders: the sources it copies and the Python that has its requirements."""
 
-    directory: Path  # the image's /opt/program: holds training_containers/
-    family: str  # the image family, for instance "tabular"
-    python: Path  # the interpreter of the family's environment
+    directory: Path  # the image's /opt/program: its entrypoint finds its package there, so it belongs on PYTHONPATH
+    family: str  # the folder its Dockerfile is in, for instance "tabular"
+    python: Path  # the interpreter of the image's environment
+    entrypoint: tuple[str, ...] = ()  # the Dockerfile's, with `python` above; () where SageMaker starts `train`, `serve`
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,22 @@
 """Container images without containers: the sources an image copies, and an environment with its requirements.
 
-Both live in the shared cache under names made from their content, so an unchanged image is never made twice.
+Both live in the shared cache under names made from their content, so an unchanged image is never made twice. What is
+copied, and what the image runs, its Dockerfile says: lines `COPY <source> /opt/program...` and `ENTRYPOINT [...]`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 import uv
 
@@ -20,54 +24,69 @@ from local.cloud import Image, ImageNotFound
 from local.home import CACHE, PlatformError
 from local.outputs import Deployment
 
-PROGRAM = "training_containers"  # the package the image copies to /opt/program
+PROGRAM = PurePosixPath("/opt/program")  # where our images keep their own code
 
 
 def build(context: Path, dockerfile: str) -> Image:
     """Make what `docker build --file <dockerfile> <context>` would. Raises PlatformError when packages do not install.
 
-    The Dockerfile's folder is the image's family; the image copies `common/` and that folder.
+    The Dockerfile's folder is the image's family, and holds its requirements.txt.
     """
     image = located(context, dockerfile)
     if not image.directory.exists():
-        install_sources(context, image)
+        install_sources(context, dockerfile, image.directory)
     if not image.python.exists():
-        install_environment(context / image.family / "requirements.txt", image.python.parent.parent)
+        install_environment((context / dockerfile).with_name("requirements.txt"), image.python.parent.parent)
     return image
 
 
 def located(context: Path, dockerfile: str) -> Image:
     """The image of these sources, whether it is built or not."""
-    family = Path(dockerfile).parent.name
     sources = hashlib.sha256()
-    for file in source_files(context, family):
-        sources.update(f"{file.relative_to(context)}\0{file.stat().st_mode & 0o111}\0".encode())
+    for file, target in copied(context, dockerfile):
+        sources.update(f"{target}\0{file.stat().st_mode & 0o111}\0".encode())
         sources.update(hashlib.sha256(file.read_bytes()).digest())
     machine = f"{sys.platform} {platform.machine()} {platform.python_version()}"
-    requirements = (context / family / "requirements.txt").read_bytes()
+    requirements = (context / dockerfile).with_name("requirements.txt").read_bytes()
     environment = hashlib.sha256(machine.encode() + b"\0" + requirements)
+    python = CACHE / "environments" / environment.hexdigest()[:20] / "bin" / "python"
     return Image(
         directory=CACHE / "images" / sources.hexdigest()[:20],
-        family=family,
-        python=CACHE / "environments" / environment.hexdigest()[:20] / "bin" / "python",
+        family=Path(dockerfile).parent.name,
+        python=python,
+        entrypoint=tuple(str(python) if word == "python" else word for word in entrypoint(context / dockerfile)),
     )
 
 
-def source_files(context: Path, family: str) -> list[Path]:
-    """The files that the image copies, in a fixed order."""
-    files = [*context.glob("*.py"), *(context / "common").rglob("*"), *(context / family).rglob("*")]
-    return sorted(file for file in files if file.is_file() and "__pycache__" not in file.parts)
+def copied(context: Path, dockerfile: str) -> Iterator[tuple[Path, PurePosixPath]]:
+    """Yield each file that the image copies, with its path below /opt/program, in a fixed order."""
+    for line in re.findall(r"^COPY (.+)$", (context / dockerfile).read_text(), re.MULTILINE):
+        *sources, written = line.split()
+        place = PurePosixPath(written).relative_to(PROGRAM)
+        for source in sources:
+            path = context / source
+            if path.is_dir():
+                files = sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+                yield from ((file, place / file.relative_to(path)) for file in files)
+            else:
+                yield path, place / path.name if written.endswith("/") else place
 
 
-def install_sources(context: Path, image: Image) -> None:
+def entrypoint(dockerfile: Path) -> list[str]:
+    """The command that the Dockerfile says the image runs; nothing where SageMaker starts `train` and `serve`."""
+    found = re.findall(r"^ENTRYPOINT (\[.+\])$", dockerfile.read_text(), re.MULTILINE)
+    return json.loads(found[-1]) if found else []
+
+
+def install_sources(context: Path, dockerfile: str, directory: Path) -> None:
     """Copy the image's sources, whole or not at all."""
-    image.directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=image.directory.parent) as partial:
-        for file in source_files(context, image.family):
-            target = Path(partial) / "program" / PROGRAM / file.relative_to(context)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, target)
-        keep(Path(partial) / "program", image.directory)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=directory.parent) as partial:
+        program = Path(partial) / "program"
+        for file, place in copied(context, dockerfile):
+            (program / place).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, program / place)
+        keep(program, directory)
 
 
 def install_environment(requirements: Path, environment: Path) -> None:
@@ -96,7 +115,7 @@ def run_uv(*arguments: str) -> None:
     """Run uv. Raises PlatformError with what it said."""
     done = subprocess.run([uv.find_uv_bin(), *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise PlatformError(f"The packages of a training image could not be installed: {done.stderr.strip()}")
+        raise PlatformError(f"The packages of an image could not be installed: {done.stderr.strip()}")
 
 
 class Images:

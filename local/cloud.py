@@ -23,7 +23,7 @@ class Image:
     directory: Path  # the image's /opt/program: its entrypoint finds its package there, so it belongs on PYTHONPATH
     family: str  # the folder its Dockerfile is in, for instance "tabular"
     python: Path  # the interpreter of the image's environment
-    entrypoint: tuple[str, ...] = ()  # the Dockerfile's, with `python` above; () where SageMaker starts `train`, `serve`
+    entrypoint: tuple[str, ...] = ()  # the Dockerfile's, with `python` above; () where SageMaker starts `train`
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,108 @@
+"""What a training needs of its examples, one check per need: each says what is wrong, or nothing."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from lambdas.datasets.problems import Problem, counted, listed, quoted
+from lambdas.datasets.profile import Column, Defect, Profile
+
+DUPLICATE_SHARE = 0.01  # copies end up on both sides of a split; below this share they do not move a score
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What was found in a dataset, and the columns that play the training's roles; unusable ones are left out."""
+
+    profile: Profile
+    columns: dict[str, Column]
+
+    def present(self, column: Column) -> int:
+        """Return how many examples have a value."""
+        return self.profile.rows - column.missing - column.empty
+
+    def defects(self, code: str, columns: set[str]) -> Iterator[Defect]:
+        """Yield the defects of a kind that are about these columns, or about no column in particular."""
+        for one in self.profile.defects:
+            if one.code == code and (columns & {*one.columns} or not one.columns):
+                yield one
+
+
+Check = Callable[[Examples], Iterator[Problem]]
+
+
+def of(role: str, check: Callable[[Examples, Column], Iterator[Problem]]) -> Check:
+    """Return a check of the column with a role; without a usable one there is nothing to say."""
+    return lambda examples: check(examples, examples.columns[role]) if role in examples.columns else iter(())
+
+
+def at_least(fewest: int) -> Check:
+    """There are enough examples."""
+
+    def check(examples: Examples) -> Iterator[Problem]:
+        if examples.profile.rows < fewest:
+            yield Problem(
+                code="too_few_rows",
+                message=f"There are {counted(examples.profile.rows, 'example')}; at least {fewest} are needed.",
+                fix=f"Add {counted(fewest - examples.profile.rows, 'example')} or more.",
+            )
+
+    return check
+
+
+def filled(role: str) -> Check:
+    """Every example has a value that is not empty."""
+
+    def check(examples: Examples, column: Column) -> Iterator[Problem]:
+        for code, count, what in (("missing_values", column.missing, "no"), ("empty_values", column.empty, "an empty")):
+            if count:
+                yield Problem(
+                    code=code,
+                    message=f"{counted(count, 'example')} of {examples.profile.rows:,} "
+                    f"{'has' if count == 1 else 'have'} {what} {role} in {quoted(column.name)}.",
+                    fix=f"Fill in {quoted(column.name)}, or take these examples out.",
+                )
+
+    return of(role, check)
+
+
+def defect(code: str, what: str, fix: str, *roles: str) -> Check:
+    """Processing found none of a kind of defect; with `roles`, in their columns."""
+
+    def check(examples: Examples) -> Iterator[Problem]:
+        columns = {examples.columns[role].name for role in roles if role in examples.columns}
+        for found in examples.defects(code, columns):
+            yield Problem(code=code, message=f"{what}: {found.count:,}{first(found)}.", fix=fix)
+
+    return check
+
+
+def first(found: Defect) -> str:
+    """Return where a defect was first seen, in brackets."""
+    return f" (first in {listed(found.examples)})".replace("'", "") if found.examples else ""
+
+
+def duplicates(examples: Examples) -> Iterator[Problem]:
+    """Few examples are copies of others."""
+    profile = examples.profile
+    if profile.duplicates > DUPLICATE_SHARE * profile.rows:
+        about = "There are" if profile.duplicates_exact else "There are about"
+        yield Problem(
+            code="duplicates",
+            message=f"{about} {profile.duplicates:,} examples of {profile.rows:,} that repeat an earlier one.",
+            fix="Take them out: copies in training and test make the scores too good.",
+        )
+
+
+def shorter(role: str, most: int, unit: str, why: str) -> Check:
+    """No text is so long that models cut it; `most` in characters, or in items of a list."""
+
+    def check(_: Examples, column: Column) -> Iterator[Problem]:
+        length = column.length
+        if length and length.max > most:
+            yield Problem(
+                code="long_texts",
+                message=f"The longest {role} has {length.max:,.0f} {unit} (mean {length.mean:,.0f}); {why}.",
+                fix=f"Split texts of more than {most:,} {unit}, or accept that their ends are not read.",
+            )
+
+    return of(role, check)

@@ -1,0 +1,73 @@
+"""What a training needs of pictures: some that can be read, and boxes inside of them."""
+
+from collections.abc import Iterator
+
+from lambdas.datasets.checks import Check, Examples, first, of
+from lambdas.datasets.problems import Problem, counted, quoted
+from lambdas.datasets.profile import Column
+
+
+def readable(examples: Examples) -> Iterator[Problem]:
+    """There is an image that can be read."""
+    images = examples.profile.images
+    if images is None or images.count == 0:
+        corrupt = images.corrupt if images else 0
+        yield Problem(
+            code="no_images",
+            message=f"There is no image that can be read; {counted(corrupt, 'file')} cannot.",
+            fix="Upload images as PNG, JPEG, GIF, BMP, TIFF or WebP that open in an image viewer.",
+        )
+
+
+def corrupt(examples: Examples) -> Iterator[Problem]:
+    """Every image can be read: the others are left out."""
+    images = examples.profile.images
+    if images and images.count and images.corrupt:
+        places = next((first(one) for one in examples.defects("corrupt_image", set())), "")
+        yield Problem(
+            code="corrupt_images",
+            message=f"{counted(images.corrupt, 'image')} of {images.count + images.corrupt:,} cannot be read and will "
+            f"be left out{places}.",
+            fix="Replace them, or take them out.",
+        )
+
+
+def same_images(examples: Examples) -> Iterator[Problem]:
+    """Few images are copies of others."""
+    images = examples.profile.images
+    if images and images.duplicates:
+        yield Problem(
+            code="duplicate_images",
+            message=f"There are {images.duplicates:,} images of {images.count:,} with the bytes of an earlier one.",
+            fix="Take them out: copies in training and test make the scores too good.",
+        )
+
+
+def boxes(role: str) -> Check:
+    """At least one image has a box."""
+
+    def check(examples: Examples, column: Column) -> Iterator[Problem]:
+        if column.missing + column.empty >= examples.profile.rows:
+            yield Problem(
+                code="no_objects",
+                message=f"None of the {counted(examples.profile.rows, 'image')} has a box in {quoted(column.name)}.",
+                fix="Give each image its objects: bbox [[x, y, width, height], ...] in pixels and category.",
+            )
+
+    return of(role, check)
+
+
+def images_without_boxes(role: str) -> Check:
+    """Every image has a box: the others teach what is background."""
+
+    def check(examples: Examples, column: Column) -> Iterator[Problem]:
+        without = column.missing + column.empty
+        if 0 < without < examples.profile.rows:
+            yield Problem(
+                code="images_without_boxes",
+                message=f"{counted(without, 'image')} of {examples.profile.rows:,} without a box will be learned as "
+                "background.",
+                fix="Draw boxes where an object was forgotten.",
+            )
+
+    return of(role, check)

@@ -1,31 +1,19 @@
-"""A dataset as it is asked for, stored and answered."""
+"""A dataset and its versions as they are stored and answered."""
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 from lambdas.common.store import Entity
 from lambdas.common.uploads import UploadPlan
+from lambdas.datasets.profile import Profile
 
 Type = Literal["text", "image", "audio", "video", "tabular"]
+Format = Literal[
+    "csv", "json", "jsonl", "txt", "parquet", "excel", "conll", "zip", "coco", "png", "jpg", "wav", "flac", "mp3", "mp4"
+]
 Status = Literal["uploading", "processing", "ready", "failed"]
 Visibility = Literal["private", "shared"]
-ColumnType = Literal["number", "category", "text", "boolean", "datetime"]
-
-
-def unique(tags: list[str]) -> list[str]:
-    """Return the tags without repetitions, in order."""
-    return list(dict.fromkeys(tags))
-
-
-Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")
-]
-Description = Annotated[str, StringConstraints(max_length=2000)]
-Tag = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f]*$")
-]
-Tags = Annotated[list[Tag], Field(max_length=20), AfterValidator(unique)]
 # A segment of an S3 key, a name in a download header and a file in a training container: plain in all three.
 Filename = Annotated[
     str,
@@ -34,159 +22,195 @@ Filename = Annotated[
 ]
 
 
-class ColumnSummary(BaseModel):
-    """A column, in as few bytes as choosing a training target needs: summaries live in the record."""
+class Source(BaseModel):
+    """Where in S3 a version came from: its files were copied, or are read there and never written."""
 
-    name: str
-    type: ColumnType
-    missing: int
-    distinct: int
+    s3_uri: str
+    mode: Literal["copy", "reference"]
 
 
-class Summary(BaseModel):
-    """The shape of a dataset's table."""
+class Shape(BaseModel):
+    """What a version is, as its own record and the record of its dataset both say it."""
 
-    rows: int
-    columns: list[ColumnSummary]
+    status: Status = "uploading"
+    reason: str | None = Field(default=None, description="Why it failed and what to change.")
+    size: int = Field(description="Bytes of all files together.")
+    file_count: int
+    sha256: str | None = Field(
+        default=None,
+        description="Of the file; of several, of their list as `sha256sum` prints it. Known once it is ready.",
+    )
+    rows: int | None = Field(default=None, description="Examples: rows, images, recordings. Known once it is ready.")
+    columns: int | None = None
 
 
-class Dataset(Entity):
-    """A dataset as stored. `key` is its file's S3 key, `reason` says why it failed and what to do."""
+class Dataset(Entity, Shape):
+    """A dataset as stored. Its shape is that of its newest ready version, or of its newest while none is ready."""
 
     name: str
     description: str | None = None
     type: Type
-    format: str
-    filename: str
-    size: int
+    format: Format
     tags: list[str] = Field(default_factory=list)
     visibility: Visibility = "private"
+    column_mapping: dict[str, str] = Field(default_factory=dict)
     version: int = 1
-    status: Status = "uploading"
-    reason: str | None = None
-    key: str
-    upload_id: str
-    sha256: str | None = None
-    profile: Summary | None = None
+    newest: int = 1
+    """The number of the version that was begun last."""
 
 
-class Body(BaseModel):
-    """A request body: fields nobody knows are refused."""
+class Version(Entity, Shape):
+    """One version of a dataset as stored: its files never change. `stored_bytes` is what counts against the quota."""
 
-    model_config = ConfigDict(extra="forbid")
-
-
-class DatasetCreate(Body):
-    """A dataset to upload; `size` is the file's, in bytes."""
-
-    name: Name
-    description: Description | None = None
+    dataset_id: str
+    version: int
     type: Type
-    format: str = Field(max_length=20, examples=["csv"])
-    filename: Filename
-    size: int = Field(ge=1)
-    tags: Tags = Field(default_factory=list)
-    visibility: Visibility = "private"
+    format: Format
+    source: Source | None = None
+    stored_bytes: int
+
+    @property
+    def prefix(self) -> str:
+        """The prefix of its S3 keys."""
+        return f"{self.owner}/{self.dataset_id}/v{self.version:04d}/"
 
 
-class DatasetUpdate(Body):
-    """What may change of a dataset; what is left out stays, and the defaults here are never stored."""
+class StoredFile(BaseModel):
+    """A file of a version and where it lies; `etag` is that of one in another bucket as it was found."""
 
-    name: Name = ""
-    description: Description | None = None
-    tags: Tags = Field(default_factory=list)
-    visibility: Visibility = "private"
+    filename: str
+    size: int
+    bucket: str
+    key: str
+    upload_id: str | None = None
+    etag: str | None = None
+    sha256: str | None = None
 
 
-class DatasetPublic(BaseModel):
-    """A dataset as answered. `rows`, `columns` and `sha256` are known once it is `ready`."""
+class Manifest(BaseModel):
+    """manifest.json beside a version's files: all that is needed to list the dataset again from S3 alone."""
+
+    schema_version: int = 1
+    dataset_id: str
+    owner: str
+    name: str
+    description: str | None
+    type: Type
+    format: Format
+    tags: list[str]
+    version: int
+    source: Source | None
+    sha256: str
+    created_at: str
+    files: list[StoredFile]
+    converted: list[StoredFile]
+    """What trains instead of the files, where processing made something of them: a workbook as CSV."""
+    profile: Profile
+
+
+# --------------------------------------------------------------------------------------------------- answers
+
+
+class DatasetPublic(Shape):
+    """A dataset as answered: size, rows and the like are those of `version`."""
 
     id: str
     user_id: str
     name: str
     description: str | None
     type: Type
-    format: str
-    filename: str
-    size: int
+    format: Format
     tags: list[str]
     visibility: Visibility
-    version: int
-    status: Status
-    reason: str | None
-    sha256: str | None
-    rows: int | None
-    columns: int | None
+    column_mapping: dict[str, str]
+    version: int = Field(description="The newest version that is ready; the newest of all while none is.")
+    newest: int = Field(description="The version that was begun last.")
     used_by: list[str]
     created_at: str
     updated_at: str
 
 
+class VersionPublic(Shape):
+    """A version as answered."""
+
+    dataset_id: str
+    version: int
+    source: Source | None
+    created_at: str
+    updated_at: str
+
+
+class FileUpload(UploadPlan):
+    """Where to upload one file."""
+
+    filename: str
+
+
 class DatasetCreated(DatasetPublic):
-    """A new dataset, and where to upload its file."""
+    """A new dataset, and where to upload its files; none for data that is in S3 already."""
 
-    upload: UploadPlan
+    uploads: list[FileUpload]
 
 
-class Download(BaseModel):
-    """A URL that needs no token, good for `expires_in` seconds."""
+class VersionCreated(VersionPublic):
+    """A new version, and where to upload its files; none for data that is in S3 already."""
 
+    uploads: list[FileUpload]
+
+
+class Uploads(BaseModel):
+    """What is left to upload of each file."""
+
+    uploads: list[FileUpload]
+
+
+class BulkError(BaseModel):
+    """Why one of many datasets was not created."""
+
+    code: str
+    detail: str
+
+
+class BulkItem(BaseModel):
+    """One of many: the dataset that was created, or why it was not."""
+
+    dataset: DatasetCreated | None = None
+    error: BulkError | None = None
+
+
+class BulkCreated(BaseModel):
+    """What became of each dataset, in the order in which they were given."""
+
+    items: list[BulkItem]
+
+
+class FileDownload(BaseModel):
+    """One file and a URL of it that needs no token."""
+
+    filename: str
+    size: int
+    sha256: str | None
     url: str
+
+
+class Downloads(BaseModel):
+    """The files of a version; the URLs are good for `expires_in` seconds."""
+
+    files: list[FileDownload]
     expires_in: int
 
 
 class Preview(BaseModel):
-    """The first rows as text; long cells are cut."""
+    """The first examples as text, long cells cut; of images also small pictures, as URLs."""
 
     columns: list[str]
     rows: list[list[str]]
+    thumbnails: list[str] = Field(default_factory=list)
 
 
-class ValueCount(BaseModel):
-    """How often a value occurs."""
+class Storage(BaseModel):
+    """What a user's datasets take, and may take; bytes."""
 
-    value: str
-    count: int
-
-
-class ColumnProfile(ColumnSummary):
-    """All figures of a column.
-
-    `distinct` is exact, or a lower bound when `distinct_exact` is false. min, max, mean and std (sample standard
-    deviation) are those of numbers; `top` holds the most frequent values of categories and booleans.
-    """
-
-    distinct_exact: bool
-    min: float | None = None
-    max: float | None = None
-    mean: float | None = None
-    std: float | None = None
-    top: list[ValueCount] | None = None
-
-
-class Profile(BaseModel):
-    """What processing found in the file."""
-
-    rows: int
-    encoding: str
-    delimiter: str
-    columns: list[ColumnProfile]
-
-
-class Manifest(BaseModel):
-    """manifest.json beside the file: all that the registry needs to list the dataset again from S3 alone."""
-
-    schema_version: int = 1
-    id: str
-    owner: str
-    name: str
-    description: str | None
-    type: Type
-    format: str
-    filename: str
-    size: int
-    tags: list[str]
-    version: int
-    sha256: str
-    created_at: str
-    profile: Profile
+    used_bytes: int
+    quota_bytes: int
+    max_dataset_bytes: int

@@ -1,39 +1,42 @@
-"""The rules of datasets: who sees which, how one comes to be, how one ends."""
+"""The rules of datasets: who sees which, how one comes to be, what is shown of it."""
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from lambdas.common import objects, uploads, waits, workflows
+from lambdas.common import uploads, workflows
 from lambdas.common.environment import variable
-from lambdas.common.errors import BadRequest, Conflict, NotFound, Stale, TooLarge
+from lambdas.common.errors import BadRequest, Conflict, NotFound, SlipwayError
 from lambdas.common.identity import Caller
-from lambdas.common.ids import new_id
 from lambdas.common.pages import MAX_PAGE, Page, encode_cursor
-from lambdas.common.store import EntityStore
-from lambdas.common.transactions import Write, transact
-from lambdas.common.uploads import UploadPlan
-from lambdas.datasets import storage
+from lambdas.common.transactions import Write
+from lambdas.datasets import column_mapping, files, imports, readiness, storage, versions
+from lambdas.datasets.profile import Profile
+from lambdas.datasets.readiness import Readiness, TrainingType
+from lambdas.datasets.records import DATASETS, VERSIONS, versions_of
+from lambdas.datasets.requests import DatasetCreate, DatasetUpdate, VersionCreate
 from lambdas.datasets.schemas import (
+    BulkError,
+    BulkItem,
     Dataset,
-    DatasetCreate,
+    DatasetCreated,
     DatasetPublic,
-    DatasetUpdate,
-    Download,
-    Manifest,
+    Downloads,
+    FileUpload,
     Preview,
-    Profile,
     Status,
+    Storage,
+    StoredFile,
     Type,
+    Version,
+    VersionCreated,
+    VersionPublic,
 )
 
-DATASETS = EntityStore("DATASETS_TABLE", Dataset, "dataset")
-FORMATS: dict[Type, dict[str, str]] = {  # format -> content type, by what a dataset holds
-    "tabular": {"csv": "text/csv"},
-    "text": {"csv": "text/csv"},
-    "image": {},
-    "audio": {},
-    "video": {},
-}
 MAX_READS = 10  # pages of the table that one filtered list reads
+PROCESS = "PROCESS_WORKFLOW_ARN"
+
+
+# ------------------------------------------------------------------------------------------------- who sees
 
 
 def readable(caller: Caller, id: str) -> Dataset:
@@ -57,90 +60,70 @@ def writable(caller: Caller, id: str) -> Dataset:
         raise
 
 
-def usable_for_training(caller: Caller, id: str) -> Dataset:
-    """Return a readable dataset that is ready; raises NotFound, Conflict saying what it waits for."""
-    dataset = readable(caller, id)
-    if dataset.status == "failed":
-        raise Conflict(f"The dataset {id} cannot be used: {dataset.reason}")
-    if dataset.status != "ready":
-        raise Conflict(f"The dataset {id} is still {dataset.status}; use it once its status is ready.")
-    return dataset
+# ------------------------------------------------------------------------------------------- how one begins
 
 
-def hold(dataset: Dataset, holder: str) -> Write:
-    """Return the write by which `holder` keeps a ready dataset from being deleted."""
-    return DATASETS.hold(dataset.owner, dataset.id, holder, "AND #status = :ready", {":ready": {"S": "ready"}})
+def create(caller: Caller, new: DatasetCreate) -> DatasetCreated:
+    """Store a dataset and say where to upload its files, or begin with what is in S3; raises BadRequest, TooLarge."""
+    refuse_mapping(new.column_mapping)
+    dataset, stored = versions.begin(caller.username, new)
+    if new.source:
+        submit(versions.find(dataset, 1))
+        dataset = DATASETS.get(dataset.owner, dataset.id)
+    return DatasetCreated(**dict(public(dataset)), uploads=files.plans(stored))
 
 
-def release(owner: str, id: str, holder: str) -> Write:
-    """Return the write that ends a hold."""
-    return DATASETS.release(owner, id, holder)
+def create_many(caller: Caller, wanted: list[DatasetCreate]) -> list[BulkItem]:
+    """Create each of many datasets; one that cannot be created says why and keeps no other from it."""
 
-
-def create(caller: Caller, new: DatasetCreate) -> Dataset:
-    """Start an upload and store the dataset that it is for; raises BadRequest, TooLarge.
-
-    A crash between the two leaves an upload nobody knows of, which the bucket's lifecycle removes.
-    """
-    content_type = accepted_content_type(new)
-    limit = int(variable("MAX_DATASET_BYTES"))
-    if new.size > limit:
-        raise TooLarge(f"The file has {new.size:,} bytes; at most {limit:,} are possible. Split or sample it.")
-    id = new_id("ds")
-    key = f"{caller.username}/{id}/{new.filename}"
-    upload_id = uploads.start(variable("DATASETS_BUCKET"), key, content_type)
-    dataset = Dataset(owner=caller.username, id=id, key=key, upload_id=upload_id, **new.model_dump())
-    return DATASETS.create(dataset, waits.opening(id, dataset.owner))
-
-
-def accepted_content_type(new: DatasetCreate) -> str:
-    """Return the content type of a new dataset's file; raises BadRequest for formats nothing can process yet."""
-    formats = FORMATS[new.type]
-    if new.format not in formats:
-        accepted = " or ".join(formats) or "no format at all yet; use type text or tabular"
-        message = f"for {new.type} datasets it can be {accepted}"
-        raise BadRequest(f"The format is not accepted: {message}.", errors=[{"field": "format", "message": message}])
-    if not new.filename.lower().endswith(f".{new.format}"):
-        message = f"must end in .{new.format}"
-        raise BadRequest(f"The filename {message}.", errors=[{"field": "filename", "message": message}])
-    return formats[new.format]
-
-
-def upload_plan(dataset: Dataset) -> UploadPlan:
-    """Return where to upload what is still missing; raises Conflict once the upload is over."""
-    refuse_unless_uploading(dataset)
-    return uploads.plan(variable("DATASETS_BUCKET"), dataset.key, dataset.upload_id, dataset.size)
-
-
-def refuse_unless_uploading(dataset: Dataset) -> None:
-    """Raise Conflict for a dataset whose upload is over."""
-    if dataset.status != "uploading":
-        raise Conflict(f"The upload of {dataset.id} is over: the dataset is {dataset.status}.")
-
-
-def complete(dataset: Dataset) -> Dataset:
-    """End the upload and start processing; again is no error. Raises BadRequest naming missing parts, Conflict."""
-    if dataset.status == "failed":
-        raise Conflict(f"The dataset {dataset.id} has failed: {dataset.reason}")
-    if dataset.status == "uploading":
-        make_object(dataset)
+    def one(new: DatasetCreate) -> BulkItem:
         try:
-            dataset = DATASETS.update(dataset, status="processing")
-        except Stale:  # a second call, or a change of its name: what is stored now says which
-            dataset = complete(DATASETS.get(dataset.owner, dataset.id))
-    if dataset.status == "processing":
-        workflows.start("PROCESS_WORKFLOW_ARN", dataset.owner, dataset.id)
-    return dataset
+            return BulkItem(dataset=create(caller, new))
+        except SlipwayError as error:
+            return BulkItem(error=BulkError(code=error.code, detail=error.detail))
+
+    return [one(new) for new in wanted]
 
 
-def make_object(dataset: Dataset) -> None:
-    """Make the file from its parts, unless an earlier call that did not live to say so has done it."""
-    bucket = variable("DATASETS_BUCKET")
-    try:
-        uploads.complete(bucket, dataset.key, dataset.upload_id, dataset.size)
-    except Conflict:
-        if uploads.size_of(bucket, dataset.key) != dataset.size:
-            raise
+def create_version(dataset: Dataset, new: VersionCreate) -> VersionCreated:
+    """Store the next version of a dataset and say where to upload its files; raises BadRequest, TooLarge."""
+    version, stored = versions.begin_next(dataset, new)
+    if new.source:
+        version = submit(version)
+    return VersionCreated(**dict(public_version(version)), uploads=files.plans(stored))
+
+
+def upload_plan(dataset: Dataset, number: int | None) -> list[FileUpload]:
+    """Return where to upload what a version still lacks, by default the newest; raises Conflict when it is over."""
+    version = versions.find(dataset, number or dataset.newest)
+    if version.status != "uploading":
+        raise Conflict(f"The upload of {dataset.id} version {version.version} is over: it is {version.status}.")
+    return files.plans(files.listed(version))
+
+
+def complete(dataset: Dataset, number: int | None) -> Dataset:
+    """End the upload of a version, by default the newest, and have it processed; again is no error.
+
+    Raises BadRequest naming what is missing, Conflict when it has failed.
+    """
+    version = versions.find(dataset, number or dataset.newest)
+    if version.status == "uploading":
+        files.complete_uploads(files.listed(version))
+        version = submit(version)
+    if version.status == "failed":
+        raise Conflict(f"Version {version.version} of {dataset.id} has failed: {version.reason}")
+    return DATASETS.get(dataset.owner, dataset.id)
+
+
+def submit(version: Version) -> Version:
+    """Have a version processed whose files are all in S3."""
+    version = versions.settle(version, since="uploading", status="processing")
+    if version.status == "processing":
+        workflows.start(PROCESS, version.owner, version.id)
+    return version
+
+
+# ---------------------------------------------------------------------------------------------- what is shown
 
 
 def list_datasets(
@@ -149,6 +132,7 @@ def list_datasets(
     type: Type | None,
     status: Status | None,
     tag: str | None,
+    query: str | None,
     limit: int,
     cursor: str | None,
 ) -> Page[Dataset]:
@@ -159,15 +143,23 @@ def list_datasets(
     """
     owner = owner or caller.username
     sees_all = owner == caller.username or caller.is_admin
+    words = query.casefold().split() if query else []
 
     def wanted(dataset: Dataset) -> bool:
+        text = " ".join([dataset.name, dataset.description or "", *dataset.tags]).casefold() if words else ""
         return (
             (sees_all or dataset.visibility == "shared")
             and type in (None, dataset.type)
             and status in (None, dataset.status)
             and (tag is None or tag in dataset.tags)
+            and all(word in text for word in words)
         )
 
+    return filtered(owner, wanted, limit, cursor)
+
+
+def filtered(owner: str, wanted: Callable[[Dataset], bool], limit: int, cursor: str | None) -> Page[Dataset]:
+    """Return a page of those of an owner's datasets that are wanted."""
     found: list[Dataset] = []
     for _ in range(MAX_READS):
         page = DATASETS.list(owner, "ds-", MAX_PAGE, cursor)
@@ -180,96 +172,153 @@ def list_datasets(
     return Page(items=found, next_cursor=cursor)
 
 
+def list_versions(dataset: Dataset, limit: int, cursor: str | None) -> Page[Version]:
+    """Return a page of a dataset's versions, newest first."""
+    return VERSIONS.list(dataset.owner, versions_of(dataset.id), limit, cursor)
+
+
 def update(dataset: Dataset, changes: DatasetUpdate) -> Dataset:
-    """Store what was sent of the changes; raises Stale when somebody else changed the dataset meanwhile."""
+    """Store what was sent of the changes; raises Stale when somebody else changed the dataset meanwhile, BadRequest."""
+    refuse_mapping(changes.column_mapping)
     sent = changes.model_dump(exclude_unset=True)
     return DATASETS.update(dataset, **sent) if sent else dataset
 
 
-def delete(dataset: Dataset) -> None:
-    """Delete a dataset and its objects; raises Conflict while it is in use or being processed.
-
-    The record goes first, and with it a wait is left until the objects are gone: a crash in between leaves a wait
-    without a record, which reconcile reads as "remove the objects".
-    """
-    if dataset.status == "processing":
-        raise Conflict(f"The dataset {dataset.id} is being processed; delete it when that is done.")
-    under_way_already = dataset.status == "uploading"
-    DATASETS.delete(dataset, *([] if under_way_already else [waits.opening(dataset.id, dataset.owner)]))
-    if under_way_already:
-        uploads.abort(variable("DATASETS_BUCKET"), dataset.key, dataset.upload_id)
-    sweep(dataset.owner, dataset.id)
+def refuse_mapping(mapping: dict[str, str]) -> None:
+    """Raise BadRequest for a column mapping with roles that no training knows."""
+    if problems := column_mapping.unknown_roles(mapping):
+        raise BadRequest(
+            f"The column mapping cannot be used: {problems[0]}",
+            errors=[{"field": "column_mapping", "message": problem} for problem in problems],
+        )
 
 
-def sweep(owner: str, id: str) -> None:
-    """Remove the objects of a dataset whose record is gone, then its wait."""
-    objects.delete_prefix(variable("DATASETS_BUCKET"), folder(owner, id))
-    transact(waits.closing(id))
+def download(dataset: Dataset, number: int | None, filename: str | None) -> Downloads:
+    """Return URLs of a version's files, or of the one named; raises Conflict before they are uploaded, NotFound."""
+    version = versions.find(dataset, number)
+    if version.status == "uploading":
+        raise Conflict(f"The files of {dataset.id} version {version.version} are not uploaded yet.")
+    if not version.stored_bytes and version.source is None:
+        raise Conflict(f"Version {version.version} of {dataset.id} has no files: {version.reason}")
+    stored = files.manifest(version).files if version.status == "ready" else files.listed(version)
+    wanted = [file for file in stored if filename in (None, file.filename)]
+    if not wanted:
+        raise NotFound(f"Version {version.version} of {dataset.id} has no file {filename}.")
+    return Downloads(files=files.downloads(wanted), expires_in=uploads.EXPIRES_IN)
 
 
-def settle(owner: str, id: str, since: Status, **changes: Any) -> None:
-    """Store how a dataset's upload or processing ended, together with its wait's end.
-
-    Does nothing when it is no longer `since`: somebody else came first. Changes of name or tags meanwhile are kept.
-    """
-    for _ in range(5):
-        try:
-            dataset = DATASETS.get(owner, id)
-        except NotFound:
-            return
-        if dataset.status != since:
-            return
-        try:
-            DATASETS.update(dataset, waits.closing(id), **changes)
-        except Stale:
-            continue
-        return
-    raise Stale(f"The dataset {id} changes too often to be settled.")
+def preview(dataset: Dataset, number: int | None) -> Preview:
+    """Return the first examples of a version; raises Conflict unless it is ready."""
+    version = ready_version(dataset, number)
+    folder, bucket = version.prefix + files.PROCESSED, variable("DATASETS_BUCKET")
+    shown = Preview.model_validate_json(files.read(f"{folder}preview.json"))
+    images = files.manifest(version).profile.images
+    names = [f"{place:03d}.webp" for place in range(1, (images.thumbnails if images else 0) + 1)]
+    shown.thumbnails = [uploads.download_url(bucket, f"{folder}thumbnails/{name}", name) for name in names]
+    return shown
 
 
-def download(dataset: Dataset) -> Download:
-    """Return a URL of the original file; raises Conflict before it is uploaded, NotFound when it never was."""
-    if dataset.status == "uploading":
-        raise Conflict(f"The file of {dataset.id} is not uploaded yet.")
-    bucket = variable("DATASETS_BUCKET")
-    uploads.size_of(bucket, dataset.key)
-    return Download(url=uploads.download_url(bucket, dataset.key, dataset.filename), expires_in=uploads.EXPIRES_IN)
+def profile(dataset: Dataset, number: int | None) -> Profile:
+    """Return what processing found in a version; raises Conflict unless it is ready."""
+    return files.manifest(ready_version(dataset, number)).profile
 
 
-def preview(dataset: Dataset) -> Preview:
-    """Return the first rows; raises Conflict unless the dataset is ready."""
-    refuse_unless_ready(dataset)
-    return Preview.model_validate_json(storage.read(folder(dataset.owner, dataset.id) + storage.PREVIEW))
+def readiness_of(
+    dataset: Dataset, number: int | None, training_types: Sequence[TrainingType], target: str | None
+) -> list[Readiness]:
+    """Return for each training type whether a version can train it, and if not why; raises Conflict unless ready."""
+    found = profile(dataset, number)
+    return [
+        readiness.readiness(found, dataset.type, dataset.format, training_type, dataset.column_mapping, target)
+        for training_type in training_types
+    ]
 
 
-def profile(dataset: Dataset) -> Profile:
-    """Return what processing found; raises Conflict unless the dataset is ready."""
-    refuse_unless_ready(dataset)
-    stored = storage.read(folder(dataset.owner, dataset.id) + storage.MANIFEST)
-    return Manifest.model_validate_json(stored).profile
+def ready_version(dataset: Dataset, number: int | None) -> Version:
+    """Return a version that is ready; raises NotFound, Conflict saying why it is not."""
+    version = versions.find(dataset, number)
+    name = f"Version {version.version} of the dataset {dataset.id}"
+    if version.status == "failed":
+        raise Conflict(f"{name} has failed: {version.reason}")
+    if version.status != "ready":
+        raise Conflict(f"{name} is still {version.status}; ask again once its status is ready.")
+    return version
 
 
-def refuse_unless_ready(dataset: Dataset) -> None:
-    """Raise Conflict for a dataset that has no preview or profile, saying why."""
-    if dataset.status == "failed":
-        raise Conflict(f"The dataset {dataset.id} has failed: {dataset.reason}")
-    if dataset.status != "ready":
-        raise Conflict(f"The dataset {dataset.id} is still {dataset.status}; ask again once its status is ready.")
-
-
-def folder(owner: str, id: str) -> str:
-    """Return the prefix of a dataset's S3 keys."""
-    return f"{owner}/{id}/"
+def storage_of(caller: Caller) -> Storage:
+    """Return what the caller's datasets take and may take."""
+    return Storage(
+        used_bytes=storage.used(caller.username),
+        quota_bytes=int(variable("STORAGE_QUOTA_BYTES")),
+        max_dataset_bytes=int(variable("MAX_DATASET_BYTES")),
+    )
 
 
 def public(dataset: Dataset) -> DatasetPublic:
     """Return a dataset as answered."""
     fields = dataset.model_dump(include=set(DatasetPublic.model_fields))
-    table = dataset.profile
-    return DatasetPublic(
-        **fields,
-        user_id=dataset.owner,
-        rows=table.rows if table else None,
-        columns=len(table.columns) if table else None,
-        used_by=sorted(dataset.holds),
+    return DatasetPublic(**fields, user_id=dataset.owner, used_by=sorted(dataset.holds))
+
+
+def public_version(version: Version) -> VersionPublic:
+    """Return a version as answered."""
+    return VersionPublic(**version.model_dump(include=set(VersionPublic.model_fields)))
+
+
+# ---------------------------------------------------------------------------------------------- for training
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a job learns from: a version as it is, and where S3 has it."""
+
+    dataset: Dataset
+    version: int
+    uri: str
+    """The prefix whose objects train."""
+    sha256: str | None
+    profile: Profile
+
+    def readiness(self, training_type: TrainingType, target: str | None) -> Readiness:
+        """Return whether this can train, and if not why."""
+        of = self.dataset
+        return readiness.readiness(self.profile, of.type, of.format, training_type, of.column_mapping, target)
+
+
+def for_training(caller: Caller, id: str, number: int | None) -> TrainingData:
+    """Return a version of a readable dataset that is ready; raises NotFound, Conflict saying what it waits for."""
+    dataset = readable(caller, id)
+    version = ready_version(dataset, number)
+    manifest = files.manifest(version)
+    if version.source and version.source.mode == "reference":
+        for file in manifest.files:
+            refuse_changed(file)
+    return TrainingData(
+        dataset, version.version, data_uri(version, manifest.converted), version.sha256, manifest.profile
     )
+
+
+def refuse_changed(file: StoredFile) -> None:
+    """Raise Conflict when a file in another bucket is not what it was when the version was made."""
+    try:
+        imports.refuse_change(file)
+    except imports.SourceChanged as error:
+        raise Conflict(str(error)) from error
+
+
+def data_uri(version: Version, converted: list[StoredFile]) -> str:
+    """Return the S3 prefix of what trains: what was converted, else the files where they lie."""
+    if version.source and version.source.mode == "reference" and not converted:
+        return version.source.s3_uri
+    folder = files.CONVERTED if converted else files.FILES
+    return f"s3://{variable('DATASETS_BUCKET')}/{version.prefix}{folder}"
+
+
+def hold(dataset: Dataset, holder: str) -> Write:
+    """Return the write by which `holder` keeps a ready dataset from being deleted."""
+    return DATASETS.hold(dataset.owner, dataset.id, holder, "AND #status = :ready", {":ready": {"S": "ready"}})
+
+
+def release(owner: str, id: str, holder: str) -> Write:
+    """Return the write that ends a hold."""
+    return DATASETS.release(owner, id, holder)

@@ -1,54 +1,52 @@
-"""A dataset's objects in S3: the uploaded file as a stream, and the small JSON files beside it."""
-
-import hashlib
-import io
-from typing import Any
+"""How much a user's datasets may take: one counter per user, changed in the transactions that add and remove."""
 
 from lambdas.common import aws
 from lambdas.common.environment import variable
+from lambdas.common.errors import Conflict, TooLarge
+from lambdas.common.items import key
+from lambdas.common.transactions import Write
 
-MANIFEST = "manifest.json"
-PREVIEW = "preview.json"
-BUFFER = 1024 * 1024
-
-
-class HashingReader(io.RawIOBase):
-    """An S3 body as a raw stream that knows the SHA-256 of all that went through it."""
-
-    def __init__(self, body: Any) -> None:
-        self._body = body
-        self._hash = hashlib.sha256()
-
-    def readable(self) -> bool:
-        """Return True, as io asks for."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Read the next bytes; 0 at the end."""
-        data = self._body.read(len(buffer))
-        buffer[: len(data)] = data
-        self._hash.update(data)
-        return len(data)
-
-    def sha256(self) -> str:
-        """Return the hash of what was read so far."""
-        return self._hash.hexdigest()
+COUNTER = "storage#"
 
 
-def open_file(key: str) -> tuple[HashingReader, io.BufferedReader]:
-    """Return an object's bytes as a stream to read once, and the reader under it that hashes them."""
-    body = aws.client("s3").get_object(Bucket=variable("DATASETS_BUCKET"), Key=key)["Body"]
-    raw = HashingReader(body)
-    return raw, io.BufferedReader(raw, BUFFER)
+class QuotaExceeded(TooLarge):
+    """There is no room for that many bytes."""
 
 
-def read(key: str) -> bytes:
-    """Return a small object whole."""
-    return aws.client("s3").get_object(Bucket=variable("DATASETS_BUCKET"), Key=key)["Body"].read()
-
-
-def write_json(key: str, content: str) -> None:
-    """Store a JSON text."""
-    aws.client("s3").put_object(
-        Bucket=variable("DATASETS_BUCKET"), Key=key, Body=content.encode(), ContentType="application/json"
+def reserving(owner: str, size: int) -> Write:
+    """Return the write that counts `size` bytes as taken; it fails with QuotaExceeded where they do not fit."""
+    quota = int(variable("STORAGE_QUOTA_BYTES"))
+    detail = (
+        f"This needs {size:,} bytes, and your datasets may take {quota:,} together: delete what you no longer need "
+        "(GET /datasets/storage says how much that is), or ask an admin for a larger storage_quota_bytes."
     )
+    if size > quota:
+        raise QuotaExceeded(detail)
+    update = counting(owner, size)
+    update["ConditionExpression"] = "attribute_not_exists(#bytes) OR #bytes <= :room"
+    update["ExpressionAttributeValues"][":room"] = {"N": str(quota - size)}
+    return Write("Update", update, QuotaExceeded(detail))
+
+
+def releasing(owner: str, size: int) -> Write:
+    """Return the write that counts `size` bytes as free; it belongs in a transaction that happens once."""
+    return Write("Update", counting(owner, -size), Conflict("Never: this write has no condition."))
+
+
+def counting(owner: str, change: int) -> dict:
+    """Return the arguments of the update that adds to a user's counter."""
+    return {
+        "TableName": variable("DATASETS_TABLE"),
+        "Key": key(owner, COUNTER),
+        "UpdateExpression": "ADD #bytes :change",
+        "ExpressionAttributeNames": {"#bytes": "bytes"},
+        "ExpressionAttributeValues": {":change": {"N": str(change)}},
+    }
+
+
+def used(owner: str) -> int:
+    """Return the bytes that a user's datasets take."""
+    answer = aws.client("dynamodb").get_item(
+        TableName=variable("DATASETS_TABLE"), Key=key(owner, COUNTER), ConsistentRead=True
+    )
+    return int(answer.get("Item", {}).get("bytes", {}).get("N", 0))

@@ -27,6 +27,7 @@ class JobCreate(BaseModel):
     name: DisplayName
     description: str | None = Field(default=None, max_length=2000)
     dataset_id: Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+    dataset_version: int | None = Field(default=None, ge=1, description="The newest one that is ready when absent.")
     training_type: TrainingType = "tabular"
     parameters: dict[str, Any] = Field(default_factory=dict)
     model_id: ModelName | None = Field(
@@ -89,7 +90,7 @@ class Job(JobFields, Entity):
     """A job as it is stored."""
 
     dataset_owner: str
-    dataset_key: str
+    dataset_uri: str
     dataset_sha256: str | None = None
     image_family: str
     stop_requested_at: str | None = None

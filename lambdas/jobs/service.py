@@ -6,7 +6,7 @@ from typing import Any
 
 from lambdas.common import aws, waits, workflows
 from lambdas.common.environment import variable
-from lambdas.common.errors import Conflict
+from lambdas.common.errors import BadRequest, Conflict
 from lambdas.common.identity import Caller
 from lambdas.common.ids import new_id
 from lambdas.common.instances import allowed_instance_type
@@ -14,22 +14,24 @@ from lambdas.common.pages import Page
 from lambdas.common.store import EntityStore, now
 from lambdas.datasets import service as datasets
 from lambdas.jobs.outcome import Outcome
-from lambdas.jobs.schemas import Job, JobCreate, RegisteredModel
+from lambdas.jobs.schemas import Job, JobCreate, RegisteredModel, TrainingType
 from lambdas.jobs.training_types import TRAINING_TYPES
 from lambdas.models.schemas import RESERVED
 
 JOBS = EntityStore("JOBS_TABLE", Job, "job")
+TARGET_PROBLEMS = {"missing_column", "unknown_column"}  # of a data set's readiness: another `target` would do
 
 
 def create(caller: Caller, request: JobCreate) -> Job:
     """Accept a job: refuse what cannot run, hold its data set, store it, start its workflow.
 
-    Raises BadRequest naming the field, NotFound or Conflict for the data set.
+    Raises BadRequest naming the field, in the words of the data set's readiness; NotFound, Conflict for the data set.
     """
     training_type = TRAINING_TYPES[request.training_type]
     parameters = training_type.checked(request.parameters)
-    dataset = datasets.usable_for_training(caller, request.dataset_id)
-    training_type.refuse_dataset(dataset, parameters)
+    data = datasets.for_training(caller, request.dataset_id, request.dataset_version)
+    refuse_unready(data, request.training_type, parameters.get("target"))
+    dataset = data.dataset
     id = new_id("job")
     job = Job(
         owner=caller.username,
@@ -40,9 +42,9 @@ def create(caller: Caller, request: JobCreate) -> Job:
         parameters=parameters,
         dataset_id=dataset.id,
         dataset_owner=dataset.owner,
-        dataset_version=dataset.version,
-        dataset_key=dataset.key,
-        dataset_sha256=dataset.sha256,
+        dataset_version=data.version,
+        dataset_uri=data.uri,
+        dataset_sha256=data.sha256,
         image_family=training_type.image_family,
         instance_type=allowed_instance_type(request.instance_type),
         priority=request.priority,
@@ -53,6 +55,16 @@ def create(caller: Caller, request: JobCreate) -> Job:
     JOBS.create(job, waits.opening(id, job.owner), datasets.hold(dataset, id))
     workflows.start("TRAIN_WORKFLOW_ARN", job.owner, job.id)
     return job
+
+
+def refuse_unready(data: datasets.TrainingData, training_type: TrainingType, target: str | None) -> None:
+    """Raise BadRequest saying why a data set cannot train this, as its readiness does."""
+    found = data.readiness(training_type, target)
+    if found.ready:
+        return
+    problems = [f"{problem.message} {problem.fix}" for problem in found.problems]
+    field = "parameters.target" if found.problems[0].code in TARGET_PROBLEMS else "dataset_id"
+    raise BadRequest(problems[0], errors=[{"field": field, "message": problem} for problem in problems])
 
 
 def model_id_from(name: str) -> str:

@@ -77,7 +77,6 @@ def deployment() -> training_request.Deployment:
     return training_request.Deployment(
         stage=variable("STAGE"),
         role_arn=variable("EXECUTION_ROLE_ARN"),
-        datasets_bucket=variable("DATASETS_BUCKET"),
         jobs_bucket=variable("JOBS_BUCKET"),
         images=mapping("IMAGES"),
         queues=mapping("QUEUES"),

@@ -21,7 +21,6 @@ class Deployment:
 
     stage: str
     role_arn: str
-    datasets_bucket: str
     jobs_bucket: str
     images: dict[str, str]
     queues: dict[str, str]
@@ -56,7 +55,7 @@ def create_training_job(job: Job, to: Deployment) -> dict[str, Any]:
         "AlgorithmSpecification": {"TrainingImage": to.images[job.image_family], "TrainingInputMode": "File"},
         "RoleArn": to.role_arn,
         "InputDataConfig": [
-            channel("train", f"s3://{to.datasets_bucket}/{job.dataset_key}"),
+            channel("train", job.dataset_uri),
             channel("config", f"{home}/config/"),
         ],
         "HyperParameters": {"config": "config.json"},

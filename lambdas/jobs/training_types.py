@@ -5,8 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lambdas.common.errors import BadRequest, Conflict, FieldError
-from lambdas.datasets.schemas import Dataset
+from lambdas.common.errors import BadRequest, FieldError
 from lambdas.jobs.schemas import TrainingType
 from lambdas.models.schemas import ModelType
 
@@ -33,11 +32,10 @@ class TabularParameters(BaseModel):
 
 @dataclass(frozen=True)
 class Training:
-    """One training type: its parameters, its image family, and the data set types it learns from."""
+    """One training type: its parameters, its image family, and what its models are."""
 
     parameters: type[BaseModel]
     image_family: str
-    dataset_types: tuple[str, ...]
     model_types: dict[str, ModelType]  # the container's task -> the registry's model_type
 
     def checked(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -55,16 +53,6 @@ class Training:
             names = ", ".join(wrong["field"] for wrong in errors)
             raise BadRequest(f"These parameters are not valid: {names}.", errors=errors) from error
 
-    def refuse_dataset(self, dataset: Dataset, parameters: dict[str, Any]) -> None:
-        """Raise Conflict for a data set of another kind, BadRequest for a target that is no column of it."""
-        if dataset.type not in self.dataset_types:
-            types = ", ".join(self.dataset_types)
-            raise Conflict(f"The data set {dataset.id} is {dataset.type}; this trains on {types}.")
-        columns = [column.name for column in dataset.profile.columns] if dataset.profile else []
-        if columns and parameters["target"] not in columns:
-            message = f"The data set has no column {parameters['target']!r}; it has {', '.join(columns[:30])}."
-            raise BadRequest(message, errors=[{"field": "parameters.target", "message": message}])
-
     def model_type(self, manifest: dict[str, Any]) -> ModelType:
         """Return what the registry calls a model whose container wrote this manifest."""
         return self.model_types.get(manifest.get("task", ""), "other")
@@ -74,7 +62,6 @@ TRAINING_TYPES: dict[TrainingType, Training] = {
     "tabular": Training(
         parameters=TabularParameters,
         image_family="tabular",
-        dataset_types=("tabular",),
         model_types={"classification": "classification", "regression": "regression"},
     ),
 }

@@ -22,7 +22,6 @@ from training_containers.tabular.config import TabularConfig
 DEPLOYMENT = training_request.Deployment(
     stage="production",
     role_arn="arn:aws:iam::123456789012:role/slipway-production-platform-SageMakerExecutionRole7C0C6D3B-1A2B3C4D5E6F",
-    datasets_bucket="d" * 63,
     jobs_bucket="j" * 63,
     images={"tabular": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/cdk-container-assets:" + "a" * 64},
     queues={"ml.m5.large": "arn:aws:batch:eu-west-1:123456789012:job-queue/TrainingQueue-" + "q" * 60},
@@ -40,7 +39,7 @@ def job(**changes: Any) -> Job:
         "parameters": {"target": "diagnosis", "epochs": 100},
         "dataset_id": "ds-01m7x9pxfk4b3pwqvzg",
         "dataset_owner": "ada",
-        "dataset_key": "ada/ds-01m7x9pxfk4b3pwqvzg/cancer.csv",
+        "dataset_uri": "s3://datasets/ada/ds-01m7x9pxfk4b3pwqvzg/v0001/files/",
         "image_family": "tabular",
         "instance_type": "ml.m5.large",
         "priority": "normal",
@@ -76,7 +75,7 @@ class TestRequests:
         assert faults("sagemaker", "CreateTrainingJob", request) == ["TrainingJobName: 'under_score' does not match"]
 
     def test_largest_job_stays_under_the_payload_limit_of_batch(self) -> None:
-        largest = job(owner="o" * 39, dataset_key=f"{'o' * 39}/ds-01m7x9pxfk4b3pwqvzg/{'f' * 255}.csv")
+        largest = job(owner="o" * 39, dataset_uri=f"s3://{'b' * 63}/{'k' * 950}/")
         assert len(training_request.submit_service_job(largest, DEPLOYMENT)["serviceRequestPayload"]) < 8 * 1024
 
     def test_training_job_name_that_batch_makes_fits_sagemaker(self) -> None:

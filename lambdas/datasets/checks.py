@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from lambdas.datasets.problems import Problem, counted, listed, quoted
+from lambdas.datasets.problems import Problem, counted, quoted
 from lambdas.datasets.profile import Column, Defect, Profile
 
 DUPLICATE_SHARE = 0.01  # copies end up on both sides of a split; below this share they do not move a score
@@ -42,7 +42,7 @@ def at_least(fewest: int) -> Check:
         if examples.profile.rows < fewest:
             yield Problem(
                 code="too_few_rows",
-                message=f"There are {counted(examples.profile.rows, 'example')}; at least {fewest} are needed.",
+                message=f"The dataset has {counted(examples.profile.rows, 'example')}; at least {fewest} are needed.",
                 fix=f"Add {counted(fewest - examples.profile.rows, 'example')} or more.",
             )
 
@@ -53,12 +53,14 @@ def filled(role: str) -> Check:
     """Every example has a value that is not empty."""
 
     def check(examples: Examples, column: Column) -> Iterator[Problem]:
-        for code, count, what in (("missing_values", column.missing, "no"), ("empty_values", column.empty, "an empty")):
+        for code, count, what in (
+            ("missing_values", column.missing, "has no value"),
+            ("empty_values", column.empty, "is empty"),
+        ):
             if count:
                 yield Problem(
                     code=code,
-                    message=f"{counted(count, 'example')} of {examples.profile.rows:,} "
-                    f"{'has' if count == 1 else 'have'} {what} {role} in {quoted(column.name)}.",
+                    message=f"{quoted(column.name)} {what} in {count:,} of {examples.profile.rows:,} examples.",
                     fix=f"Fill in {quoted(column.name)}, or take these examples out.",
                 )
 
@@ -78,7 +80,8 @@ def defect(code: str, what: str, fix: str, *roles: str) -> Check:
 
 def first(found: Defect) -> str:
     """Return where a defect was first seen, in brackets."""
-    return f" (first in {listed(found.examples)})".replace("'", "") if found.examples else ""
+    places = ", ".join(quoted(place)[1:-1] for place in found.examples)
+    return f" (first in {places})" if places else ""
 
 
 def duplicates(examples: Examples) -> Iterator[Problem]:

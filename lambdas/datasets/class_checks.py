@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from lambdas.datasets.checks import Check, Examples, of
+from lambdas.datasets.checks import Check, Examples, first, of
 from lambdas.datasets.problems import Problem, counted, listed, quoted
 from lambdas.datasets.profile import Column
 
@@ -89,16 +89,16 @@ def balanced(role: str) -> Check:
 def tags(role: str) -> Check:
     """Tags are BIO, or the numbers of tags, and more than one of them occurs."""
 
-    def check(_: Examples, column: Column) -> Iterator[Problem]:
+    def check(examples: Examples, column: Column) -> Iterator[Problem]:
         seen = [one.value for one in column.top or ()]
         wanted = TAG_NUMBER if column.items == "number" else TAG
         wrong = [tag for tag in seen if not wanted.fullmatch(tag)]
-        if wrong:
+        told = next((f"{one.count:,}{first(one)}" for one in examples.defects("invalid_tags", {column.name})), None)
+        if told or wrong:
             yield Problem(
                 code="invalid_tags",
-                message=f"The lists in {quoted(column.name)} hold {counted(len(wrong), 'tag')} that "
-                f"{'is' if len(wrong) == 1 else 'are'} not BIO: {listed(wrong)}.",
-                fix="Write O outside of names, B-<kind> at the start of one and I-<kind> inside, or numbers from 0.",
+                message=f"Tags in {quoted(column.name)} that are not BIO: {told or listed(wrong)}.",
+                fix="Write O outside of names, B-<kind> where one begins and I-<kind> inside, or numbers from 0.",
             )
         elif len(seen) == 1:
             yield Problem(

@@ -43,7 +43,8 @@ class Needs:
 
 TABLES = ("csv", "json", "jsonl", "parquet")
 WORKBOOKS = (*TABLES, "excel")  # a table is read alike whether it is called text or tabular
-FILL_LISTS = "Give every token exactly one tag."
+ONE_TAG = "Give every token exactly one tag."
+ONE_CATEGORY = "Give every box exactly one category."
 WRITE_TEXT = "Write every value as text."
 IMAGES = (
     image_checks.readable,
@@ -78,7 +79,7 @@ NEEDS: dict[TrainingType, Needs] = {
         problems=(
             filled("tokens"),
             filled("tags"),
-            defect("unequal_lengths", "Examples with more tokens than tags or fewer", FILL_LISTS, "tokens", "tags"),
+            defect("unequal_lengths", "Examples with more tokens than tags or fewer", ONE_TAG, "tokens", "tags"),
             defect("mixed_items", "Lists with items of several types", WRITE_TEXT, "tokens", "tags"),
             tags("tags"),
         ),
@@ -98,7 +99,7 @@ NEEDS: dict[TrainingType, Needs] = {
             filled("prompt"),
             filled("completion"),
             filled("text"),
-            defect("empty_document", "Documents without text", "Write something into them, or take them out."),
+            defect("empty_document", "Documents without text", "Write something into them, or take them out.", "text"),
         ),
         warnings=(
             duplicates,
@@ -124,7 +125,7 @@ NEEDS: dict[TrainingType, Needs] = {
             defect("box_outside", "Boxes outside of their image", "Keep x + width and y + height within the image."),
             defect("box_empty", "Boxes without an area", "Give each box a width and a height above 0, or take it out."),
             defect("unknown_category", "Boxes of an unknown category", "Use only the categories that are declared."),
-            defect("unequal_lengths", "Images with more boxes than categories or fewer", "Give each box one category."),
+            defect("unequal_lengths", "Images with more boxes than categories or fewer", ONE_CATEGORY, "objects"),
         ),
         warnings=(
             *IMAGE_WARNINGS,

@@ -82,8 +82,8 @@ def test_the_reason_comes_first_and_says_what_to_change(failed, index):
     assert len(failed[index].failure) <= 1024
 
 
-def test_two_csv_files_are_refused_by_name(failed):
+def test_files_of_two_formats_are_refused_by_name(failed):
     job = failed[0]
-    job.put("input/data/train/other.csv", "a,b\n1,2\n")
+    job.put("input/data/train/other.jsonl", '{"a": 1}\n')
     assert job.run().returncode == 1
-    assert job.failure == "The dataset must hold exactly one .csv file; found: data.csv, other.csv."
+    assert job.failure.endswith("found: data.csv, other.jsonl.")

@@ -4,11 +4,13 @@
 """
 
 import hashlib
+import io
 import json
 import subprocess
 
 import numpy as np
 import onnxruntime
+import pandas as pd
 import pytest
 from sklearn.model_selection import train_test_split
 
@@ -175,3 +177,26 @@ def test_the_encoding_of_the_file_makes_no_difference(job, encoding):
     manifest = job.json("model/manifest.json")
     assert manifest["features"][0]["categories"] == ["café", "thé"]
     assert manifest["metrics"]["test_accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("format", ["csv in two files", "parquet", "jsonl"])
+def test_the_format_of_the_table_makes_no_difference(job, trained, format):
+    expected, _ = trained("mixed", "logistic_regression")
+    text = (expected.base / "input/data/train/data.csv").read_text()
+    job.write(text, target="bought", algorithm="logistic_regression")
+    table = pd.read_csv(io.StringIO(text))
+    folder = job.base / "input/data/train"
+    if format == "parquet":
+        table.to_parquet(folder / "data.parquet")
+    elif format == "jsonl":
+        table.to_json(folder / "data.jsonl", orient="records", lines=True)
+    else:
+        header, *lines = text.splitlines(keepends=True)
+        for name, half in (("a.csv", lines[:100]), ("b.csv", lines[100:])):
+            job.put(f"input/data/train/{name}", header + "".join(half))
+    (folder / "data.csv").unlink()
+    done = job.run()
+    assert done.returncode == 0, done.stderr
+    ours, theirs = job.json("model/manifest.json"), expected.json("model/manifest.json")
+    assert ours["metrics"] == pytest.approx(theirs["metrics"])
+    assert [feature["name"] for feature in ours["features"]] == [feature["name"] for feature in theirs["features"]]

@@ -1,7 +1,8 @@
-"""From one CSV file to encoded training and test rows: what is a number, what is a category, and what is the task."""
+"""From tables to encoded training and test rows: what is a number, what is a category, and what is the task."""
 
 import codecs
 import csv
+import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,18 +41,20 @@ class Dataset:
     test: Split
 
 
-def find_csv(folder: Path) -> Path:
-    """The one CSV file of the channel; raises TrainingError if there is none or more than one."""
-    files = sorted(folder.rglob("*.csv"))
-    if len(files) != 1:
+def find_files(folder: Path) -> list[Path]:
+    """The tables of the channel, in order of their names; raises TrainingError if there are none, or of two formats."""
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in READERS)
+    formats = {file.suffix.lower() for file in files}
+    if len(formats) != 1:
         found = ", ".join(file.name for file in files[:5]) or "none"
-        raise TrainingError(f"The dataset must hold exactly one .csv file; found: {found}.")
-    return files[0]
+        raise TrainingError(f"The dataset must hold tables of one format, {', '.join(READERS)}; found: {found}.")
+    return files
 
 
-def load(file: Path, config: TabularConfig) -> Dataset:
+def load(files: list[Path], config: TabularConfig) -> Dataset:
     """Read, type, split (stratified by class) and encode; raises TrainingError for data nothing can be learned from."""
-    table = read_table(file)
+    tables = [read_table(file) for file in files]
+    table = pd.concat(tables, ignore_index=True) if len(tables) > 1 else tables[0]
     if config.target not in table:
         columns = ", ".join(str(column) for column in table.columns[:30])
         raise TrainingError(f"Column '{config.target}' named as target is not in the data; columns are: {columns}.")
@@ -78,7 +81,15 @@ def load(file: Path, config: TabularConfig) -> Dataset:
 
 
 def read_table(file: Path) -> pd.DataFrame:
-    """Every cell as stripped text, missing where MISSING_TEXTS says so; raises TrainingError unless this is CSV."""
+    """Every cell as stripped text, missing where MISSING_TEXTS says so; raises TrainingError unless it can be read."""
+    table = READERS[file.suffix.lower()](file)
+    table.columns = [str(name).strip() for name in table.columns]
+    table = table.apply(lambda column: column.str.strip())
+    return table.mask(table.isin(MISSING_TEXTS))
+
+
+def read_csv(file: Path) -> pd.DataFrame:
+    """A CSV's cells as text; raises TrainingError unless this is CSV."""
     try:
         encoding = encoding_of(file)
         with file.open(encoding=encoding, newline="") as lines:
@@ -99,9 +110,38 @@ def read_table(file: Path) -> pd.DataFrame:
         raise TrainingError(
             f"{file.name} needs a name for each column, once: repeated or empty are {repeated or ['']}."
         )
-    table.columns = [str(name).strip() for name in table.columns]
-    table = table.apply(lambda column: column.str.strip())
-    return table.mask(table.isin(MISSING_TEXTS))
+    return table
+
+
+def read_parquet(file: Path) -> pd.DataFrame:
+    """A Parquet file's values as text, each number as Python writes it; raises TrainingError unless this is Parquet."""
+    try:
+        return as_text(pd.read_parquet(file, dtype_backend="pyarrow"))  # whole numbers stay whole beside missing ones
+    except ValueError as error:  # pyarrow's errors are ValueErrors
+        raise TrainingError(f"{file.name} cannot be read as Parquet: {error}") from error
+
+
+def read_json_lines(file: Path) -> pd.DataFrame:
+    """The values of JSON Lines as text; raises TrainingError unless every line is an object."""
+    try:
+        with file.open(encoding="utf-8-sig") as lines:
+            return as_text(pd.DataFrame([json.loads(line) for line in lines if line.strip()], dtype=object))
+    except ValueError as error:  # json's and UTF-8's errors are ValueErrors
+        raise TrainingError(f"{file.name} cannot be read as JSON Lines: {error}") from error
+
+
+def as_text(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with every value as text, the empty text where there is none."""
+    return table.astype(object).where(table.notna(), "").astype(str)
+
+
+READERS = {
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".parquet": read_parquet,
+    ".jsonl": read_json_lines,
+    ".ndjson": read_json_lines,
+}
 
 
 def encoding_of(file: Path) -> str:

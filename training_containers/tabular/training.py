@@ -43,9 +43,9 @@ def train(paths: Paths) -> None:
     # --------------------------------------------------------------------------------------------------------- data
     from training_containers.tabular import data
 
-    file = data.find_csv(paths.channel("train"))
-    dataset = data.load(file, config)
-    fingerprint = fingerprint_of(config, file)
+    files = data.find_files(paths.channel("train"))
+    dataset = data.load(files, config)
+    fingerprint = fingerprint_of(config, files)
     progress.emit("progress", LOADED, 0, config.epochs)
     print(
         f"{dataset.task} of '{config.target}' with {config.algorithm}: {len(dataset.train.y)} rows to train, "
@@ -124,14 +124,14 @@ def train(paths: Paths) -> None:
         "primary_metric": report["primary_metric"],
         "metrics": report["metrics"],
         "rows": {"train": len(dataset.train.y), "test": len(dataset.test.y)},
-        "data": {"file": file.name, "sha256": artefacts.sha256(file)},
+        "data": [{"file": file.name, "sha256": artefacts.sha256(file)} for file in files],
         "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
     }
     artefacts.publish(paths, manifest, report)
     progress.emit("final", 100, epoch, config.epochs, report["metrics"])
 
 
-def fingerprint_of(config: TabularConfig, file: Path) -> str:
+def fingerprint_of(config: TabularConfig, files: list[Path]) -> str:
     """What a checkpoint must share with a run to be continued by it: every parameter, and the bytes of the data."""
-    identity = {"config": asdict(config), "data": artefacts.sha256(file)}
+    identity = {"config": asdict(config), "data": [artefacts.sha256(file) for file in files]}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

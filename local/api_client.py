@@ -52,9 +52,9 @@ class ApiClient:
 
     def upload(self, content: bytes, filename: str, **fields: Any) -> dict[str, Any]:
         """Make a data set from bytes: plan, parts straight to S3, complete. Return it as it is then (processing)."""
-        request = {"type": "tabular", "format": "csv", "filename": filename, "size": len(content)} | fields
-        dataset = self.call("POST", "/datasets", request)
-        self.upload_parts(content, dataset["upload"])
+        file = {"filename": filename, "size": len(content)}
+        dataset = self.call("POST", "/datasets", {"type": "tabular", "format": "csv", "files": [file]} | fields)
+        self.upload_parts(content, dataset["uploads"][filename])
         return self.call("POST", f"/datasets/{dataset['id']}/complete")
 
     @staticmethod

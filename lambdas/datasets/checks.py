@@ -16,15 +16,13 @@ class Examples:
     profile: Profile
     columns: dict[str, Column]
 
-    def present(self, column: Column) -> int:
-        """Return how many examples have a value."""
+    def filled(self, column: Column) -> int:
+        """Return how many examples have a value that is not empty."""
         return self.profile.rows - column.missing - column.empty
 
     def defects(self, code: str, columns: set[str]) -> Iterator[Defect]:
-        """Yield the defects of a kind that are about these columns, or about no column in particular."""
-        for one in self.profile.defects:
-            if one.code == code and (columns & {*one.columns} or not one.columns):
-                yield one
+        """Yield the defects of a kind that are about these columns alone, or about no column in particular."""
+        yield from (one for one in self.profile.defects if one.code == code and columns.issuperset(one.columns))
 
 
 Check = Callable[[Examples], Iterator[Problem]]
@@ -49,22 +47,26 @@ def at_least(fewest: int) -> Check:
     return check
 
 
-def filled(role: str) -> Check:
-    """Every example has a value that is not empty."""
+def present(role: str) -> Check:
+    """Every example has a value."""
+    return of(
+        role, lambda examples, column: without("missing_values", column.missing, "has no value", examples, column)
+    )
 
-    def check(examples: Examples, column: Column) -> Iterator[Problem]:
-        for code, count, what in (
-            ("missing_values", column.missing, "has no value"),
-            ("empty_values", column.empty, "is empty"),
-        ):
-            if count:
-                yield Problem(
-                    code=code,
-                    message=f"{quoted(column.name)} {what} in {count:,} of {examples.profile.rows:,} examples.",
-                    fix=f"Fill in {quoted(column.name)}, or take these examples out.",
-                )
 
-    return of(role, check)
+def not_empty(role: str) -> Check:
+    """No value is empty."""
+    return of(role, lambda examples, column: without("empty_values", column.empty, "is empty", examples, column))
+
+
+def without(code: str, count: int, what: str, examples: Examples, column: Column) -> Iterator[Problem]:
+    """Say that some examples have nothing in a column."""
+    if count:
+        yield Problem(
+            code=code,
+            message=f"{quoted(column.name)} {what} in {count:,} of {examples.profile.rows:,} examples.",
+            fix=f"Fill in {quoted(column.name)}, or take these examples out.",
+        )
 
 
 def defect(code: str, what: str, fix: str, *roles: str) -> Check:

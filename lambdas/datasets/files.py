@@ -11,7 +11,7 @@ from lambdas.common.environment import variable
 from lambdas.common.errors import BadRequest, Conflict, NotFound
 from lambdas.common.uploads import PAGE_OF_PARTS, UploadPlan
 from lambdas.datasets.formats import KINDS
-from lambdas.datasets.schemas import FileDownload, FileUpload, Manifest, StoredFile, Version
+from lambdas.datasets.schemas import FileDownload, Manifest, StoredFile, Version
 
 THREADS = 8
 FILES = "files/"
@@ -49,24 +49,25 @@ def listed(version: Version) -> list[StoredFile]:
     return LISTED.validate_json(answer["Body"].read()) if answer else []
 
 
-def plans(files: list[StoredFile]) -> list[FileUpload]:
-    """Return what is left to upload of each file, at most PAGE_OF_PARTS URLs together."""
-
-    def plan(file: StoredFile) -> FileUpload:
-        assert file.upload_id
-        try:
-            left = uploads.plan(file.bucket, file.key, file.upload_id, file.size)
-        except Conflict:  # an earlier `complete` got this far
-            left = UploadPlan(part_size=uploads.part_size(file.size), parts=[], missing=0)
-        return FileUpload(filename=file.filename, **dict(left))
-
+def plans(files: list[StoredFile]) -> dict[str, UploadPlan]:
+    """Return what is left to upload of each file by its name, at most PAGE_OF_PARTS URLs together."""
+    uploaded = [file for file in files if file.upload_id]
     with ThreadPoolExecutor(THREADS) as pool:
-        found = list(pool.map(plan, [file for file in files if file.upload_id]))
+        found = list(pool.map(plan, uploaded))
     left = PAGE_OF_PARTS
     for upload in found:
         upload.parts = upload.parts[:left]
         left -= len(upload.parts)
-    return found
+    return {file.filename: upload for file, upload in zip(uploaded, found, strict=True)}
+
+
+def plan(file: StoredFile) -> UploadPlan:
+    """Return what is left to upload of a file."""
+    assert file.upload_id
+    try:
+        return uploads.plan(file.bucket, file.key, file.upload_id, file.size)
+    except Conflict:  # an earlier `complete` got this far
+        return UploadPlan(part_size=uploads.part_size(file.size), parts=[], missing=0)
 
 
 def complete_uploads(files: list[StoredFile]) -> None:

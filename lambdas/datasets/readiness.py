@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from lambdas.datasets import image_checks, tabular_checks
-from lambdas.datasets.checks import Check, Examples, at_least, defect, duplicates, filled, shorter
+from lambdas.datasets.checks import Check, Examples, at_least, defect, duplicates, not_empty, present, shorter
 from lambdas.datasets.class_checks import balanced, classes, repeated_classes, tags
 from lambdas.datasets.column_mapping import TrainingType, detect
 from lambdas.datasets.problems import Problem, either
@@ -63,7 +63,7 @@ NEEDS: dict[TrainingType, Needs] = {
         takes={"text": TABLES, "tabular": WORKBOOKS},
         layout="Upload a table with a text and a label in each row.",
         fewest=10,  # a fifth is held out: two examples, one of each of two classes
-        problems=(filled("text"), filled("label"), classes("label")),
+        problems=(present("text"), not_empty("text"), present("label"), not_empty("label"), classes("label")),
         warnings=(
             duplicates,
             balanced("label"),
@@ -77,8 +77,10 @@ NEEDS: dict[TrainingType, Needs] = {
         layout="Upload CoNLL, or JSONL with the lists tokens and ner_tags in each line.",
         fewest=10,  # a fifth is held out: two sentences
         problems=(
-            filled("tokens"),
-            filled("tags"),
+            present("tokens"),
+            not_empty("tokens"),
+            present("tags"),
+            not_empty("tags"),
             defect("unequal_lengths", "Examples with more tokens than tags or fewer", ONE_TAG, "tokens", "tags"),
             defect("mixed_items", "Lists with items of several types", WRITE_TEXT, "tokens", "tags"),
             tags("tags"),
@@ -94,11 +96,14 @@ NEEDS: dict[TrainingType, Needs] = {
         layout="Upload JSONL with messages, with prompt and completion, or with text in each line.",
         fewest=2,  # one to learn from, one to measure perplexity on: a book may be two documents
         problems=(
-            filled("messages"),
+            present("messages"),  # an empty list of them is invalid
             defect("invalid_messages", "Invalid messages", "Give each a role and a content.", "messages"),
-            filled("prompt"),
-            filled("completion"),
-            filled("text"),
+            present("prompt"),
+            not_empty("prompt"),
+            present("completion"),
+            not_empty("completion"),
+            present("text"),
+            not_empty("text"),
             defect("empty_document", "Documents without text", "Write something into them, or take them out.", "text"),
         ),
         warnings=(
@@ -112,7 +117,7 @@ NEEDS: dict[TrainingType, Needs] = {
         takes={"image": ("zip",)},
         layout="Upload a ZIP with a folder per class, or with metadata.csv that has file_name and label.",
         fewest=10,  # a fifth is held out: two images, one of each of two classes
-        problems=(*IMAGES, filled("label"), classes("label")),
+        problems=(*IMAGES, present("label"), not_empty("label"), classes("label")),
         warnings=(*IMAGE_WARNINGS, balanced("label")),
     ),
     "object_detection": Needs(
@@ -138,7 +143,7 @@ NEEDS: dict[TrainingType, Needs] = {
         takes={"image": ("zip",)},
         layout="Upload a ZIP with metadata.jsonl that has file_name and text, or with a .txt beside each image.",
         fewest=3,  # a subject is learned from three to five images
-        problems=(*IMAGES, filled("text")),
+        problems=(*IMAGES, present("text"), not_empty("text")),
         warnings=(*IMAGE_WARNINGS, shorter("text", MOST_CAPTION_CHARACTERS, "characters", "text encoders cut it")),
     ),
     "tabular": Needs(

@@ -140,28 +140,22 @@ class VersionPublic(Shape):
     updated_at: str
 
 
-class FileUpload(UploadPlan):
-    """Where to upload one file."""
-
-    filename: str
-
-
 class DatasetCreated(DatasetPublic):
-    """A new dataset, and where to upload its files; none for data that is in S3 already."""
+    """A new dataset, and where to upload each of its files, by name; none for data that is in S3 already."""
 
-    uploads: list[FileUpload]
+    uploads: dict[str, UploadPlan]
 
 
 class VersionCreated(VersionPublic):
-    """A new version, and where to upload its files; none for data that is in S3 already."""
+    """A new version, and where to upload each of its files, by name; none for data that is in S3 already."""
 
-    uploads: list[FileUpload]
+    uploads: dict[str, UploadPlan]
 
 
 class Uploads(BaseModel):
-    """What is left to upload of each file."""
+    """What is left to upload of each file, by its name."""
 
-    uploads: list[FileUpload]
+    uploads: dict[str, UploadPlan]
 
 
 class BulkError(BaseModel):

@@ -9,6 +9,7 @@ from lambdas.common.errors import BadRequest, Conflict, NotFound, SlipwayError
 from lambdas.common.identity import Caller
 from lambdas.common.pages import MAX_PAGE, Page, encode_cursor
 from lambdas.common.transactions import Write
+from lambdas.common.uploads import UploadPlan
 from lambdas.datasets import column_mapping, files, imports, readiness, storage, versions
 from lambdas.datasets.profile import Profile
 from lambdas.datasets.readiness import Readiness, TrainingType
@@ -21,7 +22,6 @@ from lambdas.datasets.schemas import (
     DatasetCreated,
     DatasetPublic,
     Downloads,
-    FileUpload,
     Preview,
     Status,
     Storage,
@@ -93,7 +93,7 @@ def create_version(dataset: Dataset, new: VersionCreate) -> VersionCreated:
     return VersionCreated(**dict(public_version(version)), uploads=files.plans(stored))
 
 
-def upload_plan(dataset: Dataset, number: int | None) -> list[FileUpload]:
+def upload_plan(dataset: Dataset, number: int | None) -> dict[str, UploadPlan]:
     """Return where to upload what a version still lacks, by default the newest; raises Conflict when it is over."""
     version = versions.find(dataset, number or dataset.newest)
     if version.status != "uploading":

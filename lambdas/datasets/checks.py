@@ -16,7 +16,7 @@ class Examples:
     profile: Profile
     columns: dict[str, Column]
 
-    def filled(self, column: Column) -> int:
+    def with_value(self, column: Column) -> int:
         """Return how many examples have a value that is not empty."""
         return self.profile.rows - column.missing - column.empty
 
@@ -47,26 +47,36 @@ def at_least(fewest: int) -> Check:
     return check
 
 
-def present(role: str) -> Check:
-    """Every example has a value."""
-    return of(
-        role, lambda examples, column: without("missing_values", column.missing, "has no value", examples, column)
+def present(*roles: str) -> Check:
+    """Every example has a value for each role."""
+    return every(roles, lambda column: (("missing_values", column.missing, "has no value"),))
+
+
+def filled(*roles: str) -> Check:
+    """Every example has a value for each role, and none is empty."""
+    return every(
+        roles,
+        lambda column: (
+            ("missing_values", column.missing, "has no value"),
+            ("empty_values", column.empty, "is empty"),
+        ),
     )
 
 
-def not_empty(role: str) -> Check:
-    """No value is empty."""
-    return of(role, lambda examples, column: without("empty_values", column.empty, "is empty", examples, column))
+def every(roles: tuple[str, ...], faults: Callable[[Column], tuple[tuple[str, int, str], ...]]) -> Check:
+    """Return a check that no example has a fault, each with its code, count and words, in the columns of the roles."""
 
+    def check(examples: Examples) -> Iterator[Problem]:
+        for column in (examples.columns[role] for role in roles if role in examples.columns):
+            for code, count, what in faults(column):
+                if count:
+                    yield Problem(
+                        code=code,
+                        message=f"{quoted(column.name)} {what} in {count:,} of {examples.profile.rows:,} examples.",
+                        fix=f"Fill in {quoted(column.name)}, or take these examples out.",
+                    )
 
-def without(code: str, count: int, what: str, examples: Examples, column: Column) -> Iterator[Problem]:
-    """Say that some examples have nothing in a column."""
-    if count:
-        yield Problem(
-            code=code,
-            message=f"{quoted(column.name)} {what} in {count:,} of {examples.profile.rows:,} examples.",
-            fix=f"Fill in {quoted(column.name)}, or take these examples out.",
-        )
+    return check
 
 
 def defect(code: str, what: str, fix: str, *roles: str) -> Check:

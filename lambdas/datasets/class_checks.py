@@ -17,7 +17,7 @@ def classes(role: str) -> Check:
     """There are at least two classes, not too many, and each has an example for training and one for testing."""
 
     def check(examples: Examples, column: Column) -> Iterator[Problem]:
-        present = examples.filled(column)
+        present = examples.with_value(column)
         if not present:
             return
         if column.distinct < 2:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from lambdas.datasets import image_checks, tabular_checks
-from lambdas.datasets.checks import Check, Examples, at_least, defect, duplicates, not_empty, present, shorter
+from lambdas.datasets.checks import Check, Examples, at_least, defect, duplicates, filled, present, shorter
 from lambdas.datasets.class_checks import balanced, classes, repeated_classes, tags
 from lambdas.datasets.column_mapping import TrainingType, detect
 from lambdas.datasets.problems import Problem, either
@@ -45,6 +45,7 @@ TABLES = ("csv", "json", "jsonl", "parquet")
 WORKBOOKS = (*TABLES, "excel")  # a table is read alike whether it is called text or tabular
 ONE_TAG = "Give every token exactly one tag."
 ONE_CATEGORY = "Give every box exactly one category."
+CHATS = "Give each message a role and a content, and end each chat with the assistant's."
 WRITE_TEXT = "Write every value as text."
 IMAGES = (
     image_checks.readable,
@@ -63,7 +64,7 @@ NEEDS: dict[TrainingType, Needs] = {
         takes={"text": TABLES, "tabular": WORKBOOKS},
         layout="Upload a table with a text and a label in each row.",
         fewest=10,  # a fifth is held out: two examples, one of each of two classes
-        problems=(present("text"), not_empty("text"), present("label"), not_empty("label"), classes("label")),
+        problems=(filled("text", "label"), classes("label")),
         warnings=(
             duplicates,
             balanced("label"),
@@ -77,10 +78,7 @@ NEEDS: dict[TrainingType, Needs] = {
         layout="Upload CoNLL, or JSONL with the lists tokens and ner_tags in each line.",
         fewest=10,  # a fifth is held out: two sentences
         problems=(
-            present("tokens"),
-            not_empty("tokens"),
-            present("tags"),
-            not_empty("tags"),
+            filled("tokens", "tags"),
             defect("unequal_lengths", "Examples with more tokens than tags or fewer", ONE_TAG, "tokens", "tags"),
             defect("mixed_items", "Lists with items of several types", WRITE_TEXT, "tokens", "tags"),
             tags("tags"),
@@ -94,17 +92,11 @@ NEEDS: dict[TrainingType, Needs] = {
     "llm": Needs(
         takes={"text": (*TABLES, "txt"), "tabular": WORKBOOKS},
         layout="Upload JSONL with messages, with prompt and completion, or with text in each line.",
-        fewest=2,  # one to learn from, one to measure perplexity on: a book may be two documents
+        fewest=2,  # one to learn from, one to measure perplexity on
         problems=(
             present("messages"),  # an empty list of them is invalid
-            defect("invalid_messages", "Invalid messages", "Give each a role and a content.", "messages"),
-            present("prompt"),
-            not_empty("prompt"),
-            present("completion"),
-            not_empty("completion"),
-            present("text"),
-            not_empty("text"),
-            defect("empty_document", "Documents without text", "Write something into them, or take them out.", "text"),
+            defect("invalid_messages", "Chats that cannot be learned from", CHATS, "messages"),
+            filled("prompt", "completion", "text"),
         ),
         warnings=(
             duplicates,
@@ -117,7 +109,7 @@ NEEDS: dict[TrainingType, Needs] = {
         takes={"image": ("zip",)},
         layout="Upload a ZIP with a folder per class, or with metadata.csv that has file_name and label.",
         fewest=10,  # a fifth is held out: two images, one of each of two classes
-        problems=(*IMAGES, present("label"), not_empty("label"), classes("label")),
+        problems=(*IMAGES, filled("label"), classes("label")),
         warnings=(*IMAGE_WARNINGS, balanced("label")),
     ),
     "object_detection": Needs(
@@ -143,7 +135,7 @@ NEEDS: dict[TrainingType, Needs] = {
         takes={"image": ("zip",)},
         layout="Upload a ZIP with metadata.jsonl that has file_name and text, or with a .txt beside each image.",
         fewest=3,  # a subject is learned from three to five images
-        problems=(*IMAGES, present("text"), not_empty("text")),
+        problems=(*IMAGES, filled("text")),
         warnings=(*IMAGE_WARNINGS, shorter("text", MOST_CAPTION_CHARACTERS, "characters", "text encoders cut it")),
     ),
     "tabular": Needs(

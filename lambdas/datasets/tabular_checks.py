@@ -16,7 +16,7 @@ DEFAULT_TEST_FRACTION = 0.2
 
 def known(examples: Examples, column: Column) -> Iterator[Problem]:
     """Enough rows have a target."""
-    present = examples.filled(column)
+    present = examples.with_value(column)
     if present < MIN_ROWS <= examples.profile.rows:
         yield Problem(
             code="too_few_rows" if present else "missing_values",
@@ -30,7 +30,7 @@ def varied(examples: Examples, column: Column) -> Iterator[Problem]:
     """The target has different values; those of texts and dates are classes."""
     if column.type != "number":
         yield from classes(TARGET)(examples)
-    elif examples.filled(column) and column.distinct < 2:
+    elif examples.with_value(column) and column.distinct < 2:
         yield Problem(
             code="one_class",
             message=f"The target {quoted(column.name)} has the same value in every row.",
@@ -63,7 +63,7 @@ def learnable(examples: Examples, column: Column) -> bool:
 def left_out(examples: Examples, column: Column) -> Iterator[Problem]:
     """Every row has a target: the others are not learned from."""
     missing = column.missing + column.empty
-    if missing and examples.filled(column) >= MIN_ROWS:
+    if missing and examples.with_value(column) >= MIN_ROWS:
         yield Problem(
             code="missing_values",
             message=f"{counted(missing, 'row')} of {examples.profile.rows:,} without a value in "
@@ -74,7 +74,7 @@ def left_out(examples: Examples, column: Column) -> Iterator[Problem]:
 
 def tested(examples: Examples, column: Column) -> Iterator[Problem]:
     """The usual share of rows for testing has room for every class."""
-    present, testing = examples.filled(column), DEFAULT_TEST_FRACTION * examples.filled(column)
+    present, testing = examples.with_value(column), DEFAULT_TEST_FRACTION * examples.with_value(column)
     if column.type != "number" and column.distinct > 1 and testing < column.distinct <= present / 2:
         yield Problem(
             code="few_rows_per_class",

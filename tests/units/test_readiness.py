@@ -177,12 +177,11 @@ PROBLEMS: list[tuple[TrainingType, Profile, list[str], str]] = [
     ),
     ("llm", profile(1, column("text", "text", 1)), ["too_few_rows"], "The dataset has 1 example;"),
     ("llm", profile(20, column("messages", "messages", missing=1)), ["missing_values"], "'messages' has no value"),
-    ("llm", profile(20, column("messages", "messages", empty=1)), ["empty_values"], "'messages' is empty"),
     (
         "llm",
         profile(20, column("messages", "messages"), defects=[defect("invalid_messages", 7, "messages")]),
         ["invalid_messages"],
-        "Invalid messages: 7 (first in row 3).",
+        "Chats that cannot be learned from: 7 (first in row 3).",
     ),
     (
         "llm",
@@ -197,12 +196,6 @@ PROBLEMS: list[tuple[TrainingType, Profile, list[str], str]] = [
         "'completion' has no value",
     ),
     ("llm", profile(20, column("text", "text", 20, empty=3)), ["empty_values"], "'text' is empty"),
-    (
-        "llm",
-        profile(20, column("text", "text", 20), defects=[defect("empty_document", 2, "text", first="b.txt")]),
-        ["empty_document"],
-        "Documents without text: 2 (first in b.txt).",
-    ),
     (
         "image_classification",
         profile(0, images=pictures(0, 4)),

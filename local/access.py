@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 SAGEMAKER_NAMES = {  # request member -> resource type; the first member that the operation is about comes first
     "TrainingJobName": "training-job",
+    "ProcessingJobName": "processing-job",
     "EndpointName": "endpoint",
     "EndpointConfigName": "endpoint-config",
     "ModelName": "model",

@@ -14,6 +14,8 @@ from local.sagemaker.concurrency import in_thread
 logger = logging.getLogger(__name__)
 OVERTAKING_TIME = 0.5  # seconds a held event waits for a successor
 
+PROCESSING_TIMES = ("CreationTime", "ProcessingStartTime", "ProcessingEndTime", "LastModifiedTime")
+
 
 @dataclass(frozen=True)
 class Event:
@@ -102,6 +104,12 @@ def training_event(job: dict[str, Any], tags: list[dict[str, str]]) -> Event:
         "Tags": {t["Key"]: t["Value"] for t in tags},
     }
     return Event("aws.sagemaker", "SageMaker Training Job State Change", detail, [job["TrainingJobArn"]])
+
+
+def processing_event(job: dict[str, Any]) -> Event:
+    """The detail that SageMaker sends: DescribeProcessingJob, times as epoch milliseconds."""
+    times = {name: milliseconds(job[name]) for name in PROCESSING_TIMES if name in job}
+    return Event("aws.sagemaker", "SageMaker Processing Job State Change", {**job, **times}, [job["ProcessingJobArn"]])
 
 
 def endpoint_event(endpoint: dict[str, Any], tags: list[dict[str, str]]) -> Event:

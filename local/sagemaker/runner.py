@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from local.cloud import ImageNotFound
 from local.sagemaker import processes, storage
 from local.sagemaker.concurrency import in_thread, set_within
+from local.sagemaker.job_run import PLATFORM_STOPPED, REASON_LENGTH, JobFailed, JobRun
 from local.sagemaker.logs import LogStream
 from local.sagemaker.metrics import Metrics
-from local.sagemaker.opt_ml import HOST, OptMl, channels, training_environment
+from local.sagemaker.opt_ml import OptMl, channels, training_environment
 from local.sagemaker.training_request import output_folder
 
 if TYPE_CHECKING:
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 CHECKPOINT_INTERVAL = 1.0  # seconds between looks at the checkpoint folder; AWS does not document its own
-REASON_LENGTH = 1024
-PLATFORM_STOPPED = "InternalServerError: the platform stopped while the job was running"
 
 
 @dataclass(frozen=True)
@@ -39,35 +35,15 @@ class Outcome:
     reason: str = ""
 
 
-class JobFailed(Exception):
-    """The job cannot go on; the message is its FailureReason."""
+class TrainingRun(JobRun):
+    """After a stop, what the program left is uploaded; after an interruption, only its checkpoints."""
 
-
-class TrainingRun:
-    """Runs once. `stop` may be called at any time and takes effect at once."""
-
-    def __init__(self, jobs: TrainingJobs, record: dict[str, Any], capacity_wait: float) -> None:
-        self.record = record
-        self._jobs, self._cloud = jobs, jobs.cloud
-        self._request = record["request"]
-        self._name: str = self._request["TrainingJobName"]
-        self._paths = OptMl(self._cloud.home / "jobs" / self._name)
-        self._capacity_wait = capacity_wait
-        self._stop = asyncio.Event()
-        self._interrupted = False
-        self._grace = jobs.stop_grace
-
-    def stop(self) -> None:
-        """StopTrainingJob: SIGTERM, the grace period, SIGKILL; what the program left is uploaded."""
-        self._stop.set()
-
-    def interrupt(self, grace: float) -> None:
-        """The platform goes down: as `stop`, but the job fails, and of its files only checkpoints are kept."""
-        self._interrupted, self._grace = True, grace
-        self._stop.set()
+    def __init__(self, jobs: TrainingJobs, record: dict[str, Any]) -> None:
+        super().__init__(jobs, record, record["request"]["TrainingJobName"])
+        self._jobs = jobs
+        self._paths = OptMl(self._base)
 
     async def run(self) -> Outcome:
-        """The outcome; only a fault of this platform raises."""
         try:
             return await self._run()
         except JobFailed as error:
@@ -75,7 +51,7 @@ class TrainingRun:
         except storage.Cancelled:
             return self._stopped()
         finally:
-            await in_thread(storage.remove, self._paths.base)
+            await in_thread(storage.remove, self._base)
 
     async def _run(self) -> Outcome:
         if self._capacity_wait:
@@ -83,7 +59,7 @@ class TrainingRun:
                 raise storage.Cancelled
             self._jobs.transition(self.record, "Starting")
         command, environment = await self._prepare()
-        s3 = await self._aws("s3", "Could not use the job's role")
+        s3 = await self._s3()
         self._begin("Downloading")
         self.record["description"]["TrainingStartTime"] = time.time()
         checkpoints = await self._download(s3)
@@ -94,14 +70,10 @@ class TrainingRun:
 
     async def _prepare(self) -> tuple[list[str], dict[str, str]]:
         """The image's command line, and the environment it starts in."""
-        uri = self._request["AlgorithmSpecification"]["TrainingImage"]
-        try:
-            image = await in_thread(self._cloud.image, uri)
-        except ImageNotFound as error:
-            raise JobFailed(f"ClientError: Cannot pull image {uri}: {error}") from error
+        image = await self._image(self._request["AlgorithmSpecification"]["TrainingImage"])
         entry = image.directory / "training_containers" / image.family / "train"
         arn = self.record["description"]["TrainingJobArn"]
-        environment = processes.program_environment(image.python, self._paths.base)
+        environment = processes.program_environment(image.python, self._base)
         environment |= training_environment(self._request, arn, self._cloud.region, self._paths)
         return [str(image.python), str(entry)], environment
 
@@ -112,54 +84,37 @@ class TrainingRun:
             for channel in channels(self._request):
                 uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
                 folder = self._paths.channel(channel["ChannelName"])
-                if not await in_thread(storage.download_prefix, s3, uri, folder, self._stop.is_set):
-                    raise storage.StorageError(f'No S3 objects found under S3 URL "{uri}" given in input data source')
+                await self._download_prefix(s3, uri, folder)
             if "CheckpointConfig" not in self._request:
                 return None
             uri = self._request["CheckpointConfig"]["S3Uri"]
             checkpoints = storage.CheckpointFolder(s3, uri, self._paths.checkpoints)
             await in_thread(checkpoints.restore, self._stop.is_set)
             return checkpoints
-        except (storage.StorageError, ClientError, BotoCoreError) as error:
+        except (storage.StorageError, *storage.S3_ERRORS) as error:
             raise JobFailed(f"ClientError: Data download failed: {error}") from error
 
     async def _train(
         self, command: list[str], environment: dict[str, str], checkpoints: storage.CheckpointFolder | None
     ) -> tuple[int, bool]:
         """(exit code, whether the time limit ended it)."""
-        isolated = bool(self._request.get("EnableNetworkIsolation")) and self._jobs.isolation
-        process = await processes.start(command, self._paths.base, environment, isolated)
-        self.record["process"] = {"pid": process.pid, "started": process.started}
+        isolated = bool(self._request.get("EnableNetworkIsolation"))
+        process, logs = await self._start(command, environment, isolated, LOG_GROUP)
         self._begin("Training")
-        logs = LogStream(lambda: self._client("logs"), LOG_GROUP, f"{self._name}/{HOST}-{int(time.time())}")
-        if self._request.get("EnableNetworkIsolation") and not isolated:
-            logs.write("Network isolation is not available on this machine: the program runs with the network.")
         metrics = Metrics(self._name, self._request, lambda: self._client("cloudwatch"))
         reader = asyncio.create_task(self._read(process, logs, metrics))
         ended = asyncio.Event()
         syncer = asyncio.create_task(self._sync(checkpoints, ended))
-        code, exceeded = await self._wait(process)
-        await in_thread(processes.kill_all_in, self._paths.base)
+        spent = time.time() - self.record["description"]["TrainingStartTime"]
+        limit = self._request["StoppingCondition"]["MaxRuntimeInSeconds"]
+        code, exceeded = await self._wait(process, limit - spent)
+        await in_thread(processes.kill_all_in, self._base)
         ended.set()
         try:
             await asyncio.gather(reader, syncer)
         finally:
             await asyncio.gather(logs.close(), metrics.close())
         self.record["description"]["FinalMetricDataList"] = metrics.final()
-        return code, exceeded
-
-    async def _wait(self, process: processes.Process) -> tuple[int, bool]:
-        ended = asyncio.create_task(process.wait())
-        stopped = asyncio.create_task(self._stop.wait())
-        limit = self._request["StoppingCondition"]["MaxRuntimeInSeconds"]
-        spent = time.time() - self.record["description"]["TrainingStartTime"]
-        await asyncio.wait({ended, stopped}, timeout=max(0.0, limit - spent), return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if ended.done():
-            return ended.result(), False
-        exceeded = not self._stop.is_set()
-        code = await process.stop(self._grace)
-        await ended
         return code, exceeded
 
     async def _finish(self, s3: Any, code: int, exceeded: bool) -> Outcome:
@@ -173,7 +128,7 @@ class TrainingRun:
             if code == 0 or ended_early:
                 await in_thread(storage.upload_archive, s3, self._paths.model, f"{output}/model.tar.gz")
             await in_thread(storage.upload_archive, s3, self._paths.output_data, f"{output}/output.tar.gz")
-        except (storage.StorageError, ClientError, BotoCoreError, OSError) as error:
+        except (storage.StorageError, *storage.S3_ERRORS, OSError) as error:
             raise JobFailed(f"ClientError: Artifact upload failed: {error}") from error
         if exceeded:
             return Outcome("Stopped", "MaxRuntimeExceeded")
@@ -197,21 +152,12 @@ class TrainingRun:
         while not await set_within(ended, CHECKPOINT_INTERVAL):
             try:
                 await in_thread(checkpoints.sync)
-            except (ClientError, BotoCoreError) as error:  # the next look tries again; the last one must succeed
+            except storage.S3_ERRORS as error:  # the next look tries again; the last one must succeed
                 logger.warning("checkpoints of %s not uploaded yet: %s", self._name, error)
         try:
             await in_thread(checkpoints.sync, final=True)
-        except (ClientError, BotoCoreError) as error:
+        except storage.S3_ERRORS as error:
             raise JobFailed(f"ClientError: Checkpoint upload failed: {error}") from error
-
-    async def _aws(self, service: str, problem: str) -> Any:
-        try:
-            return await in_thread(self._client, service)
-        except (ClientError, BotoCoreError) as error:
-            raise JobFailed(f"ClientError: {problem}: {error}") from error
-
-    def _client(self, service: str) -> Any:
-        return self._cloud.client(service, role_arn=self._request["RoleArn"])
 
     def _begin(self, secondary: str) -> None:
         self._jobs.transition(self.record, secondary)

@@ -1,5 +1,6 @@
-"""Our local SageMaker: one request handler over training jobs, models, endpoint configurations and endpoints."""
+"""Our local SageMaker: one request handler over jobs, models, endpoint configurations and endpoints."""
 
+import asyncio
 import inspect
 import json
 import logging
@@ -10,6 +11,7 @@ from local.cloud import Cloud
 from local.sagemaker.endpoints import Endpoints
 from local.sagemaker.events import EventSender
 from local.sagemaker.models import EndpointConfigs, Models
+from local.sagemaker.processing import ProcessingJobs
 from local.sagemaker.protocol import (
     Response,
     ServiceError,
@@ -27,7 +29,7 @@ from local.sagemaker.tags import Tags
 from local.sagemaker.training import TrainingJobs
 
 logger = logging.getLogger(__name__)
-STOP_GRACE = 120.0  # seconds between SIGTERM and SIGKILL of StopTrainingJob
+STOP_GRACE = 120.0  # seconds between SIGTERM and SIGKILL of StopTrainingJob; of StopProcessingJob AWS says none
 HEALTH_TIMEOUT = 480.0  # seconds a container has to answer its first ping
 SHUTDOWN_GRACE = 5.0  # seconds a program has to end when the platform goes down
 
@@ -47,6 +49,7 @@ class SageMaker:
         self._model = service_model("sagemaker")
         self._events = EventSender(cloud)
         self.training = TrainingJobs(cloud, self._events, stop_grace)
+        self.processing = ProcessingJobs(cloud, self._events, stop_grace)
         self._models = Models(cloud)
         self._configs = EndpointConfigs(cloud, self._models)
         self._endpoints = Endpoints(cloud, self._models, self._configs, self._events, health_timeout)
@@ -61,6 +64,7 @@ class SageMaker:
     async def start(self) -> None:
         """Recovers what an earlier platform left; S3 must answer by now, as endpoints may read their models again."""
         await self.training.start()
+        await self.processing.start()
         self._endpoints.start()
         for follower in self._followers:
             await follower.start()
@@ -69,7 +73,7 @@ class SageMaker:
         """Ends every process and stores the state; S3 and logs must still answer."""
         for follower in self._followers:
             await follower.shutdown()
-        await self.training.shutdown(grace)
+        await asyncio.gather(self.training.shutdown(grace), self.processing.shutdown(grace))
         await self._endpoints.shutdown(grace)
         await self._events.close()
 
@@ -100,19 +104,21 @@ class SageMaker:
         return project(model.output_shape, await result if inspect.isawaitable(result) else result) or {}
 
     def _table(self) -> dict[str, Callable[[Record], Any]]:
-        tags = Tags([self.training.store, self._models.store, self._configs.store, self._endpoints.store])
+        nouns = {
+            "TrainingJob": self.training,
+            "ProcessingJob": self.processing,
+            "Model": self._models,
+            "EndpointConfig": self._configs,
+            "Endpoint": self._endpoints,
+        }
+        tags = Tags([resource.store for resource in nouns.values()])
         table: dict[str, Callable[[Record], Any]] = {
             "StopTrainingJob": self.training.stop,
+            "StopProcessingJob": self.processing.stop,
             "UpdateEndpoint": self._endpoints.update,
             "AddTags": tags.add,
             "DeleteTags": tags.remove,
             "ListTags": tags.list,
-        }
-        nouns = {
-            "TrainingJob": self.training,
-            "Model": self._models,
-            "EndpointConfig": self._configs,
-            "Endpoint": self._endpoints,
         }
         for noun, resource in nouns.items():
             table[f"Create{noun}"], table[f"Describe{noun}"] = resource.create, resource.describe

@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from boto3.exceptions import Boto3Error
+from botocore.exceptions import BotoCoreError, ClientError
+
 CHUNK = 1 << 20
 S3_URI = re.compile(
     r"s3://(?P<bucket>[^/]+)/?(?P<key>.*)"
     r"|https://s3[.-][^/]+/(?P<path_bucket>[^/]+)/?(?P<path_key>.*)"
     r"|https://(?P<host_bucket>[^/]+)\.s3[.-][^/]+/?(?P<host_key>.*)"
 )
+S3_ERRORS = (ClientError, BotoCoreError, Boto3Error)  # the last is what `upload_file` raises
 Signature = tuple[int, int]
 
 
@@ -114,6 +118,16 @@ def upload_archive(s3: Any, folder: Path, uri: str) -> bool:
     s3.upload_file(str(archive), bucket, key)
     archive.unlink()
     return True
+
+
+def upload_folder(s3: Any, folder: Path, uri: str) -> None:
+    """Uploads the files below `folder` to the prefix `uri`; links are left out, as SageMaker does."""
+    bucket, prefix = parse_uri(uri)
+    if prefix and not prefix.endswith("/"):
+        prefix += "/"
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            s3.upload_file(str(path), bucket, prefix + path.relative_to(folder).as_posix())
 
 
 def remove(folder: Path) -> None:

@@ -29,6 +29,7 @@ from local.sagemaker.service import SageMaker
 REGION, ACCOUNT = "us-east-1", "000000000000"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/execution"
 BUCKET = "training"
+PROGRAM = "processing_program"  # the module that an image's ENTRYPOINT runs
 T = TypeVar("T")
 SESSION = boto3.Session("test", "test", region_name=REGION)  # one session, as it keeps the service models
 MAKING_CLIENT = threading.Lock()  # boto3 clients may be used by many threads, but not made by many at once
@@ -126,12 +127,14 @@ class Services:
     def run(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
 
-    def image(self, name: str, train: str = "", serve: str = "") -> str:
-        """Publishes an image whose programs are these Python sources; the image's URI."""
+    def image(self, name: str, train: str = "", serve: str = "", process: str | None = None) -> str:
+        """Publishes an image whose programs are these Python sources, the last one its ENTRYPOINT; the image's URI."""
         folder = self.home / "images" / name / "training_containers" / name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "train").write_text(train)
         (folder / "serve").write_text(serve)
+        if process is not None:
+            (self.home / "images" / name / f"{PROGRAM}.py").write_text(process)
         return f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{name}:1"
 
     def put(self, key: str, body: bytes | str) -> str:
@@ -156,6 +159,24 @@ class Services:
             "StoppingCondition": {"MaxRuntimeInSeconds": 60},
         }
         return {**request, **changes}
+
+    def processing_request(self, name: str, image: str, **changes: Any) -> dict[str, Any]:
+        cluster = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10}
+        request = {
+            "ProcessingJobName": name,
+            "AppSpecification": {"ImageUri": image},
+            "RoleArn": ROLE,
+            "ProcessingResources": {"ClusterConfig": cluster},
+            "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+        }
+        return {**request, **changes}
+
+    def processed(self, name: str) -> dict[str, Any]:
+        """The description of a processing job once it is finished."""
+        return until(
+            lambda: self.sagemaker.describe_processing_job(ProcessingJobName=name),
+            lambda job: job["ProcessingJobStatus"] in ("Completed", "Failed", "Stopped"),
+        )
 
     def ended(self, name: str) -> dict[str, Any]:
         """The description of a training job once it is finished."""
@@ -217,7 +238,8 @@ class Services:
         directory = self.home / "images" / name
         if not directory.exists():
             raise ImageNotFound(uri)
-        return Image(directory, name, Path(sys.executable))
+        runs = (directory / f"{PROGRAM}.py").exists()
+        return Image(directory, name, Path(sys.executable), (sys.executable, "-m", PROGRAM) if runs else ())
 
     def _stop_loop(self) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)

@@ -289,13 +289,18 @@ def test_bad_input_is_refused_before_anything_runs(services: Services, changes: 
         services.sagemaker.describe_training_job(TrainingJobName="refused")
 
 
-def test_a_channel_without_objects_and_an_unknown_image_fail_the_job_with_the_cause(services: Services) -> None:
+def test_data_an_image_or_a_bucket_that_is_not_there_fails_the_job_with_the_cause(services: Services) -> None:
     nothing = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/nothing-here"}}
     empty = services.training_request(
         "empty", services.image("empty"), InputDataConfig=[{"ChannelName": "train", "DataSource": nothing}]
     )
     services.sagemaker.create_training_job(**empty)
     services.sagemaker.create_training_job(**services.training_request("no-image", "000.dkr.ecr.x/nowhere:1"))
+    writing = "import os, pathlib; (pathlib.Path(os.environ['SAGEMAKER_BASE_DIR']) / 'model/m').write_text('')"
+    elsewhere = {"S3OutputPath": "s3://no-such-bucket/x"}
+    no_bucket = services.training_request("no-bucket", services.image("w", train=writing), OutputDataConfig=elsewhere)
+    services.sagemaker.create_training_job(**no_bucket)
+    assert services.ended("no-bucket")["FailureReason"].startswith("ClientError: Artifact upload failed")
     assert "No S3 objects found under S3 URL" in services.ended("empty")["FailureReason"]
     assert services.ended("no-image")["FailureReason"].startswith("ClientError: Cannot pull image")
 
@@ -319,7 +324,7 @@ def test_lists_filter_sort_and_page(services: Services) -> None:
         StatusEquals="Failed", SortBy="Name", NextToken=first["NextToken"], MaxResults=100
     )
     names = [job["TrainingJobName"] for page in (first, rest) for job in page["TrainingJobSummaries"]]
-    assert names == sorted(names) and {"failing", "verbose", "empty", "no-image"} <= set(names)
+    assert names == sorted(names) and {"failing", "verbose", "empty", "no-image", "no-bucket"} <= set(names)
     assert "NextToken" not in rest
     assert not services.sagemaker.list_training_jobs(NameContains="nobody")["TrainingJobSummaries"]
 

@@ -138,6 +138,7 @@ RESOURCES: dict[str, Any] = {
         allow("dynamodb:PutItem", arn("Table")),
         allow("s3:GetObject", {"Fn::Sub": "${Bucket.Arn}/*"}),
         allow("sagemaker:DescribeTrainingJob", "arn:aws:sagemaker:*:*:training-job/allowed-*"),
+        allow("sagemaker:DescribeProcessingJob", "arn:aws:sagemaker:*:*:processing-job/allowed-*"),
         allow("sagemaker:CreateTrainingJob", "*"),
         allow("iam:PassRole", arn("PassableRole")),
     ),

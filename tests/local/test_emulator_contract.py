@@ -100,13 +100,14 @@ class TestPermissions:
             dynamodb.get_item(TableName=small.stack["Table"], Key={"id": {"S": "granted"}})
         assert code_of(error) == "AccessDeniedException"
 
-    def test_sagemaker_names_are_checked(self, small: Small) -> None:
-        sagemaker = as_writer(small, "sagemaker")
+    @pytest.mark.parametrize("kind", ["Training", "Processing"])
+    def test_sagemaker_names_are_checked(self, small: Small, kind: str) -> None:
+        describe = getattr(as_writer(small, "sagemaker"), f"describe_{kind.lower()}_job")
         with pytest.raises(ClientError) as error:
-            sagemaker.describe_training_job(TrainingJobName="other-1")
+            describe(**{f"{kind}JobName": "other-1"})
         assert code_of(error) == "AccessDeniedException"
         with pytest.raises(ClientError) as error:
-            sagemaker.describe_training_job(TrainingJobName="allowed-1")
+            describe(**{f"{kind}JobName": "allowed-1"})
         assert code_of(error) == "ValidationException"
 
     def test_endpoint_invocation_needs_its_own_permission(self, small: Small) -> None:

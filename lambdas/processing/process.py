@@ -2,10 +2,12 @@
 
 import importlib
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from lambdas.processing.limits import MOST_MEMORY, bounded_memory
 from lambdas.processing.report import File, InvalidFile, Report
 from lambdas.processing.source import InputFile, local_file
 
@@ -31,22 +33,38 @@ READERS = {
     "video zip": "media_archive",
 }
 CONVERTED = "converted"
+TOO_LARGE = (
+    f"It takes more than {MOST_MEMORY >> 20} MB of memory to read: a value, a line, a page or a picture of it is too "
+    "large, or would be once unpacked. Make such parts smaller, or leave them out."
+)
 
 
 def process(files: Sequence[InputFile], type: str, format: str, output: Path) -> Report:
     """Read a dataset; write report.json, preview.json and what else its format asks for into the folder `output`.
 
-    `report.refused` says why a dataset cannot be used. Raises OSError for what a later try may cure.
+    `report.refused` says why a dataset cannot be used; then nothing else is left in `output`, which was empty. Raises
+    OSError for what a later try may cure.
     """
+    read = reader(type, format)
     try:
-        report = reader(type, format)(files, output)
-        report.files = [File(file.name, file.size, file.digest()) for file in files]
-        report.converted = [made(path, output / CONVERTED) for path in sorted((output / CONVERTED).rglob("*.*"))]
+        with bounded_memory(MOST_MEMORY):
+            report = read(files, output)
+            report.files = [File(file.name, file.size, file.digest()) for file in files]
+            report.converted = [made(path, output / CONVERTED) for path in sorted((output / CONVERTED).rglob("*.*"))]
     except InvalidFile as error:
-        report = Report(refused=str(error))
+        report = refused(str(error), output)
+    except MemoryError:
+        report = refused(TOO_LARGE, output)
     (output / "preview.json").write_text(json.dumps(asdict(report.preview)))
     (output / "report.json").write_text(report.to_json())
     return report
+
+
+def refused(reason: str, output: Path) -> Report:
+    """Return the report of a dataset that cannot be used, without what was written before that was known."""
+    for path in output.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return Report(refused=reason)
 
 
 def reader(type: str, format: str) -> Reader:

@@ -15,7 +15,7 @@ from lambdas.processing.converted import converted_path
 from lambdas.processing.report import MAX_EXAMPLES, Defects, InvalidFile, Report
 from lambdas.processing.source import InputFile
 from lambdas.processing.table import Table
-from lambdas.processing.text_lines import MAX_LINE, UNICODE, batches, encoding_of, lines_of, naming, places
+from lambdas.processing.text_lines import MAX_LINE, UNICODE, batches, characters, encoding_of, lines_of, naming, places
 
 MAX_TOKENS = 10_000  # of a sentence
 TAG = re.compile(r"O|[BIESLU]-\S+")
@@ -42,7 +42,7 @@ def read(files: Sequence[InputFile], output: Path) -> Report:
     encoding = encoding_of(files, (*UNICODE, "cp1252"))
     for file in files:
         with naming(file, files), converted_path(output, file.name, ".jsonl").open("w", encoding="utf-8") as target:
-            found = ((each.lines[0], each.size, each) for each in sentences(lines_of(file, encoding)))
+            found = ((each.lines[0], each.size, each) for each in sentences(lines_of(characters(file, encoding))))
             for numbers, batch in batches(found):
                 for sentence in batch:
                     tags.add(sentence, places(file, files, "line", sentence.lines))

@@ -8,7 +8,7 @@ import pyarrow as pa
 from lambdas.processing.report import InvalidFile, Report
 from lambdas.processing.source import InputFile
 from lambdas.processing.table import Table
-from lambdas.processing.text_lines import UNICODE, batches, encoding_of, lines_of, naming, places
+from lambdas.processing.text_lines import UNICODE, batches, characters, encoding_of, lines_of, naming, places
 
 
 def read(files: Sequence[InputFile], output: Path) -> Report:
@@ -21,7 +21,9 @@ def read(files: Sequence[InputFile], output: Path) -> Report:
     for file in files:
         with naming(file, files):
             # A blank line counts with its end, or a file of nothing else would be one batch.
-            for numbers, lines in batches((number, len(line) + 1, line) for number, line in lines_of(file, encoding)):
+            for numbers, lines in batches(
+                (number, len(line) + 1, line) for number, line in lines_of(characters(file, encoding))
+            ):
                 full = [(number, line) for number, line in zip(numbers, lines, strict=True) if line.strip()]
                 blank += len(lines) - len(full)
                 if full:

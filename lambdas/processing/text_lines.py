@@ -38,13 +38,13 @@ BINARY = {
 }
 
 
-def lines_of(file: InputFile, encoding: str) -> Iterator[tuple[int, str]]:
-    """Yield every line with its number from 1, without its end; `\\n`, `\\r\\n` and `\\r` end one.
+def lines_of(pieces: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Yield every line of a text with its number from 1, without its end.
 
-    Raises InvalidFile for what `characters` refuses and for a line of more than MAX_LINE characters.
+    Raises InvalidFile for a line of more than MAX_LINE characters.
     """
     number, parts, length = 1, list[str](), 0
-    for text in characters(file, encoding):
+    for text in pieces:
         first, *others = text.split("\n")
         parts.append(first)
         length += len(first)
@@ -62,7 +62,7 @@ def lines_of(file: InputFile, encoding: str) -> Iterator[tuple[int, str]]:
 
 
 def characters(file: InputFile, encoding: str) -> Iterator[str]:
-    """Yield a file's text piece by piece, with `\\n` as its line ends and without a byte order mark.
+    """Yield a file's text piece by piece, without a byte order mark and with `\\n` for `\\r\\n` and `\\r`.
 
     Raises InvalidFile for another format, for bytes that are not of the encoding and for NUL characters.
     """

@@ -1,0 +1,202 @@
+"""Turns rows of JSON into Arrow batches: one type per column and batch, whatever the rows hold."""
+
+import json
+from collections.abc import Callable, Sequence
+from itertools import chain
+from types import NoneType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lambdas.processing.report import Defects, InvalidFile
+
+Row = dict[str, Any]
+Place = Callable[[int], str]
+
+MAX_COLUMNS = 1000
+MAX_NAME_BYTES = 200  # of a column
+PLAIN = {"text": pa.string(), "boolean": pa.bool_(), "number": pa.int64()}
+KINDS: dict[type, str] = {
+    str: "text",
+    bool: "boolean",
+    int: "number",
+    float: "number",
+    dict: "object",
+    list: "list",
+}
+JSON = pa.json_()
+to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+class JsonRows:
+    """The columns of JSON rows while they are read, in the order of their first appearance.
+
+    A column has the kind of its first value: text, number, boolean, object or list. Once it holds another it is
+    `mixed_types`, and from then on its values are texts. Objects, and lists of what has no one type, are JSON texts
+    (`pa.json_()`); lists of messages are structs of role, content and, where a message has more, all of it as JSON.
+    """
+
+    def __init__(self, defects: Defects) -> None:
+        self._defects = defects
+        self._kinds: dict[str, str | None] = {}
+        self._mixed: set[str] = set()
+        self._messages: dict[str, bool] = {}
+
+    def batch(self, rows: Sequence[Row], place: Place) -> pa.RecordBatch:
+        """Return rows as a batch of the columns they have; `place` says where the row of an index stands.
+
+        Raises InvalidFile, with that place, for what Arrow cannot hold, for unusable names and too many columns.
+        """
+        present: set[str] = set()
+        for index, row in enumerate(rows):
+            if not row.keys() <= present:
+                self._add_names(row, place, index)
+                present.update(row)
+        columns: dict[str, pa.Array] = {}
+        for name in self._kinds:
+            if name not in present:
+                continue
+            values = [row.get(name) for row in rows]
+            try:
+                columns[name] = self._column(name, values, place)
+            except (ValueError, OverflowError, RecursionError) as error:
+                for index, value in enumerate(values):
+                    if why := unusable(value):
+                        raise InvalidFile(f"{capital(place(index))}: the value of {name!r} {why}.") from error
+                raise
+        if not columns:
+            return pa.RecordBatch.from_struct_array(pa.array([{}] * len(rows), pa.struct([])))
+        return pa.record_batch(columns)
+
+    def _add_names(self, row: Row, place: Place, index: int) -> None:
+        for name in row:
+            if name in self._kinds:
+                continue
+            if not name.strip():
+                raise InvalidFile(f"{capital(place(index))} has a key without a name: give every column a name.")
+            if len(name.encode(errors="replace")) > MAX_NAME_BYTES:
+                raise InvalidFile(f"{capital(place(index))} has a key of more than {MAX_NAME_BYTES} bytes: shorten it.")
+            if why := unusable(name):
+                raise InvalidFile(f"{capital(place(index))}: the key {name!a} {why}.")
+            if len(self._kinds) == MAX_COLUMNS:
+                raise InvalidFile(
+                    f"{capital(place(index))} brings the columns to more than {MAX_COLUMNS:,}: use the same keys in "
+                    f"every row, and put what differs into one object or list."
+                )
+            self._kinds[name] = None
+
+    def _column(self, name: str, values: list[Any], place: Place) -> pa.Array:
+        """Return the values of a column as the type that fits all of them."""
+        kinds = {KINDS[type] for type in set(map(type, values)) - {NoneType}}
+        if not kinds:
+            return pa.nulls(len(values))
+        if self._kinds[name] is None:
+            self._kinds[name] = next(KINDS[type(value)] for value in values if value is not None)
+        if kinds != {self._kinds[name]}:
+            self._mixed.add(name)
+            self._note_mixed(name, values, place)
+        if name in self._mixed:
+            return pa.array([as_text(value) for value in values], pa.string())
+        match self._kinds[name]:
+            case "list":
+                return self._lists(name, values)
+            case "object":
+                return json_texts(values)
+        return scalars(kinds.pop(), values)
+
+    def _note_mixed(self, name: str, values: list[Any], place: Place) -> None:
+        first = self._kinds[name]
+        message = f'"{name}" holds values of several types, the first is a {first}: give all values one type.'
+        for index, value in enumerate(values):
+            if value is not None and KINDS[type(value)] != first:
+                self._defects.add("mixed_types", message, f"{place(index)}: {KINDS[type(value)]}", (name,))
+
+    def _lists(self, name: str, values: list[list[Any] | None]) -> pa.Array:
+        """Return lists; what their items are is said anew for each batch."""
+        items = list(chain.from_iterable(value for value in values if value))
+        kinds = {KINDS[type] for type in set(map(type, items)) - {NoneType}}
+        if not kinds:
+            flat = pa.nulls(len(items))
+        elif len(kinds) == 1 and kinds <= PLAIN.keys():
+            flat = scalars(kinds.pop(), items)
+        elif kinds == {"object"} and self._are_messages(name, items):
+            flat = messages(items)
+        else:
+            flat = json_texts(items)
+        lengths = [len(value) if value else 0 for value in values]
+        offsets = pa.array(np.concatenate([[0], np.cumsum(lengths, dtype=np.int32)]), pa.int32())
+        missing = pa.array([value is None for value in values])
+        return pa.ListArray.from_arrays(offsets, flat, mask=missing)
+
+    def _are_messages(self, name: str, items: list[Row | None]) -> bool:
+        """Return whether the objects in the lists of a column are messages: the first that was seen decides."""
+        if name not in self._messages:
+            first = next(item for item in items if item is not None)
+            self._messages[name] = {"role", "content"} <= first.keys()
+        return self._messages[name]
+
+
+def scalars(kind: str, values: list[Any]) -> pa.Array:
+    """Return texts, booleans or numbers; whole numbers stay whole while 64 bits hold them."""
+    if kind != "number":
+        return pa.array(values, PLAIN[kind])
+    if float not in set(map(type, values)):
+        try:
+            return pa.array(values, pa.int64())
+        except OverflowError:
+            pass  # then as numbers of floating point
+    numbers = pa.array([None if value is None else float(value) for value in values], pa.float64())
+    if not np.isfinite(numbers.fill_null(0.0).to_numpy()).all():
+        raise ValueError("a number is not finite")
+    return numbers
+
+
+def json_texts(values: list[Any]) -> pa.Array:
+    """Return values as JSON texts; None is null."""
+    texts = pa.array([None if value is None else to_json(value) for value in values], pa.string())
+    return pa.ExtensionArray.from_storage(JSON, texts)
+
+
+def messages(items: list[Row | None]) -> pa.Array:
+    """Return messages as structs; what is no text in role or content is null there."""
+    columns: dict[str, pa.Array] = {}
+    for name in ("role", "content"):
+        found = [(item or {}).get(name) for item in items]
+        columns[name] = pa.array([value if isinstance(value, str) else None for value in found], pa.string())
+    whole = [None if item is None or is_plain(item) else to_json(item) for item in items]
+    if any(whole):
+        columns["message"] = pa.array(whole, pa.string())
+    missing = pa.array([item is None for item in items])
+    return pa.StructArray.from_arrays(list(columns.values()), names=list(columns), mask=missing)
+
+
+def is_plain(message: Row) -> bool:
+    """Return whether a message is a role and a content, both texts, and nothing else."""
+    return message.keys() == {"role", "content"} and set(map(type, message.values())) == {str}
+
+
+def as_text(value: Any) -> str | None:
+    """Return a value of a column of several types as text."""
+    return value if value is None or isinstance(value, str) else to_json(value)
+
+
+def unusable(value: Any) -> str | None:
+    """Return why a value that JSON allows cannot be read on, None if it can."""
+    try:
+        to_json(value).encode()
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, int):
+                float(number)
+    except UnicodeEncodeError:
+        return "has half of a surrogate pair, such as \\ud83d, which is no character: write both halves"
+    except RecursionError:
+        return "is nested too deeply"
+    except (ValueError, OverflowError):
+        return "has a number outside ±1.8e308: write it as text"
+    return None
+
+
+def capital(place: str) -> str:
+    """Return a place at the beginning of a sentence; a file's name stays as it is."""
+    return place[0].upper() + place[1:] if place.startswith(("line ", "row ")) else place

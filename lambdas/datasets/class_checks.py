@@ -17,7 +17,7 @@ def classes(role: str) -> Check:
     """There are at least two classes, not too many, and each has an example for training and one for testing."""
 
     def check(examples: Examples, column: Column) -> Iterator[Problem]:
-        present = examples.with_value(column)
+        present, column = examples.with_value(column), without_empty(column)
         if not present:
             return
         if column.distinct < 2:
@@ -38,6 +38,16 @@ def classes(role: str) -> Check:
             yield rare_class(column)
 
     return of(role, check)
+
+
+def without_empty(column: Column) -> Column:
+    """Return the column as it is without empty texts, which are no class."""
+    top = [one for one in column.top or () if one.value.strip()]
+    if not column.empty or not top:
+        return column
+    distinct = column.distinct - (len(column.top or ()) - len(top))
+    balance = top[-1].count / top[0].count if distinct == len(top) else column.balance
+    return column.model_copy(update={"top": top, "distinct": distinct, "balance": balance})
 
 
 def rarest(column: Column) -> int | None:
@@ -64,17 +74,18 @@ def repeated_classes(role: str) -> Check:
     """Every class of boxes or tags is there twice."""
 
     def check(_: Examples, column: Column) -> Iterator[Problem]:
-        if rarest(column) == 1:
+        if rarest(column) == 1 and column.items != "mixed":
             yield rare_class(column)
 
     return of(role, check)
 
 
 def balanced(role: str) -> Check:
-    """The rarest class is not far behind the most frequent one."""
+    """The rarest class is not far behind the most frequent one; a single example of it is another matter."""
 
     def check(_: Examples, column: Column) -> Iterator[Problem]:
-        if column.top and column.balance is not None and column.distinct > 1 and column.balance < LEAST_BALANCE:
+        column = without_empty(column)
+        if column.top and (rarest(column) or 0) > 1 and (column.balance or 0) < LEAST_BALANCE:
             largest = column.top[0]
             yield Problem(
                 code="imbalance",
@@ -94,6 +105,8 @@ def tags(role: str) -> Check:
         wanted = TAG_NUMBER if column.items == "number" else TAG
         wrong = [tag for tag in seen if not wanted.fullmatch(tag)]
         told = next((f"{one.count:,}{first(one)}" for one in examples.defects("invalid_tags", {column.name})), None)
+        if column.items == "mixed":
+            return  # a defect of its own
         if told or wrong:
             yield Problem(
                 code="invalid_tags",

@@ -74,8 +74,10 @@ def left_out(examples: Examples, column: Column) -> Iterator[Problem]:
 
 def tested(examples: Examples, column: Column) -> Iterator[Problem]:
     """The usual share of rows for testing has room for every class."""
-    present, testing = examples.with_value(column), DEFAULT_TEST_FRACTION * examples.with_value(column)
-    if column.type != "number" and column.distinct > 1 and testing < column.distinct <= present / 2:
+    present = examples.with_value(column)
+    if present < MIN_ROWS or column.type == "number":
+        return
+    if DEFAULT_TEST_FRACTION * present < column.distinct <= present / 2:
         yield Problem(
             code="few_rows_per_class",
             message=f"{counted(column.distinct, 'class', 'classes')} do not fit into {DEFAULT_TEST_FRACTION:.0%} of "

@@ -9,23 +9,19 @@ from lambdas.common.transactions import Write
 COUNTER = "storage#"
 
 
-class QuotaExceeded(TooLarge):
-    """There is no room for that many bytes."""
-
-
 def reserving(owner: str, size: int) -> Write:
-    """Return the write that counts `size` bytes as taken; it fails with QuotaExceeded where they do not fit."""
+    """Return the write that counts `size` bytes as taken; it fails with TooLarge where they do not fit."""
     quota = int(variable("STORAGE_QUOTA_BYTES"))
     detail = (
         f"This needs {size:,} bytes, and your datasets may take {quota:,} together: delete what you no longer need "
         "(GET /datasets/storage says how much that is), or ask an admin for a larger storage_quota_bytes."
     )
     if size > quota:
-        raise QuotaExceeded(detail)
+        raise TooLarge(detail)
     update = counting(owner, size)
     update["ConditionExpression"] = "attribute_not_exists(#bytes) OR #bytes <= :room"
     update["ExpressionAttributeValues"][":room"] = {"N": str(quota - size)}
-    return Write("Update", update, QuotaExceeded(detail))
+    return Write("Update", update, TooLarge(detail))
 
 
 def releasing(owner: str, size: int) -> Write:

@@ -94,6 +94,12 @@ def stage(aws_endpoint: str) -> Iterator[None]:
         "SIGN_UP_DOMAINS": "",
         "MAX_DATASET_BYTES": str(5 * 1024**3),
         "MAX_MODEL_BYTES": str(5 * 1024**3),
+        "STORAGE_QUOTA_BYTES": str(100 * 1024**3),
+        "PROCESSING_FUNCTION_BYTES": str(100 * 1024**2),
+        "PROCESSING_INSTANCE_TYPE": "ml.m5.xlarge",
+        "PROCESSING_IMAGE": "000000000000.dkr.ecr.us-east-1.amazonaws.com/slipway:processing",
+        "PROCESSING_ROLE_ARN": "arn:aws:iam::000000000000:role/processing",
+        "IMPORT_BUCKETS": '["company-data"]',
     }.items():
         patch.setenv(name, value)
     patch.delenv("AWS_PROFILE", raising=False)

@@ -16,50 +16,26 @@ import boto3
 import pytest
 import requests
 
-from lambdas.common import uploads, waits, workflows
+from lambdas.common import uploads, workflows
 from lambdas.common.errors import Conflict, NotFound
 from lambdas.common.identity import Caller
 from lambdas.common.ids import ID_PATTERN
 from lambdas.common.transactions import transact
-from lambdas.datasets import service, tasks
-from lambdas.datasets.schemas import Dataset
+from lambdas.datasets import files, service, tasks, versions
+from lambdas.datasets.records import DATASETS, VERSIONS
+from lambdas.datasets.report import NO_REPORT
 from tests.api.client import ApiClient
-
-IRIS = b"sepal_length,sepal_width,species\n5.1,3.5,setosa\n4.9,,setosa\n7.0,3.2,versicolor\n6.3,3.3,virginica\n"
-
-
-def new_dataset(content: bytes, **changes: Any) -> dict[str, Any]:
-    return {
-        "name": "Iris",
-        "type": "tabular",
-        "format": "csv",
-        "filename": "iris.csv",
-        "size": len(content),
-        "tags": ["flowers"],
-    } | changes
-
-
-def upload(client: ApiClient, content: bytes, **changes: Any) -> dict[str, Any]:
-    """Create a dataset and upload its parts; return it, `uploading`."""
-    created = client.post("/datasets", new_dataset(content, **changes))
-    assert created.status == 201, created.body
-    for part in created.body["upload"]["parts"]:
-        put(part, content)
-    return created.body
-
-
-def put(part: dict[str, Any], content: bytes) -> None:
-    answer = requests.put(part["url"], data=content[part["offset"] : part["offset"] + part["size"]], timeout=20)
-    assert answer.status_code == 200, answer.text
-
-
-def processed(client: ApiClient, content: bytes, **changes: Any) -> dict[str, Any]:
-    """Upload, complete and process; return the dataset as the API then answers it."""
-    dataset = upload(client, content, **changes)
-    completed = client.post(f"/datasets/{dataset['id']}/complete")
-    assert (completed.status, completed.body["status"]) == (202, "processing")
-    tasks.process({"owner": client.username, "id": dataset["id"]}, None)
-    return client.get(f"/datasets/{dataset['id']}").body
+from tests.api.datasets import (
+    IRIS,
+    first_version,
+    new_dataset,
+    objects,
+    processed,
+    put,
+    run_workflow,
+    upload,
+    waits_for,
+)
 
 
 @pytest.fixture
@@ -72,8 +48,7 @@ def test_an_uploaded_csv_becomes_ready_with_its_shape_and_hash(ada: ApiClient) -
     assert (dataset["status"], dataset["rows"], dataset["columns"], dataset["reason"]) == ("ready", 4, 3, None)
     assert len(dataset["sha256"]) == 64
     assert dataset["sha256"] == hashlib.sha256(IRIS).hexdigest()
-    assert "upload" not in dataset
-    assert "upload_id" not in dataset
+    assert "uploads" not in dataset
 
 
 def test_a_new_dataset_says_where_to_put_its_file(ada: ApiClient) -> None:
@@ -83,7 +58,7 @@ def test_a_new_dataset_says_where_to_put_its_file(ada: ApiClient) -> None:
     assert re.fullmatch(ID_PATTERN, dataset["id"])
     assert (dataset["user_id"], dataset["status"], dataset["version"]) == (ada.username, "uploading", 1)
     assert (dataset["tags"], dataset["visibility"]) == (["a", "b"], "private")
-    assert [(part["number"], part["offset"], part["size"]) for part in dataset["upload"]["parts"]] == [
+    assert [(part["number"], part["offset"], part["size"]) for part in dataset["uploads"]["iris.csv"]["parts"]] == [
         (1, 0, len(IRIS))
     ]
 
@@ -99,7 +74,8 @@ def test_preview_profile_and_download_show_what_was_uploaded(ada: ApiClient) -> 
     assert (length["type"], length["min"], length["max"]) == ("number", 4.9, 7.0)
     assert (width["missing"], width["distinct"]) == (1, 3)
     assert species["top"][0] == {"value": "setosa", "count": 2}
-    download = ada.get(f"/datasets/{dataset['id']}/download").body
+    (download,) = ada.get(f"/datasets/{dataset['id']}/download").body["files"]
+    assert (download["filename"], download["size"], download["sha256"]) == ("iris.csv", len(IRIS), dataset["sha256"])
     file = requests.get(download["url"], timeout=20)
     assert file.content == IRIS
     assert "iris.csv" in file.headers["Content-Disposition"]
@@ -107,23 +83,15 @@ def test_preview_profile_and_download_show_what_was_uploaded(ada: ApiClient) -> 
 
 def test_the_manifest_beside_the_file_holds_what_the_registry_needs(ada: ApiClient) -> None:
     dataset = processed(ada, IRIS)
-    key = f"{ada.username}/{dataset['id']}/manifest.json"
+    key = f"{ada.username}/{dataset['id']}/v0001/manifest.json"
     stored = boto3.client("s3").get_object(Bucket=os.environ["DATASETS_BUCKET"], Key=key)["Body"].read()
     manifest = json.loads(stored)
     assert manifest["owner"] == ada.username
-    for name in (
-        "id",
-        "name",
-        "type",
-        "format",
-        "filename",
-        "size",
-        "tags",
-        "version",
-        "sha256",
-        "created_at",
-    ):
+    assert manifest["dataset_id"] == dataset["id"]
+    for name in ("name", "type", "format", "tags", "version", "sha256"):
         assert manifest[name] == dataset[name], name
+    (file,) = manifest["files"]
+    assert (file["filename"], file["size"], file["sha256"]) == ("iris.csv", len(IRIS), dataset["sha256"])
     assert manifest["profile"]["columns"][2]["type"] == "category"
 
 
@@ -142,21 +110,21 @@ def test_an_upload_goes_on_where_it_was_interrupted(ada: ApiClient, monkeypatch:
     monkeypatch.setattr(uploads, "PART_BYTES", 5 * uploads.MIB)  # the least that S3 takes
     content = b"a,b\n" + b"1,2\n" * (5 * 1024 * 1024 // 4)  # 5 MiB and a header: two parts
     dataset = ada.post("/datasets", new_dataset(content)).body
-    first, second = dataset["upload"]["parts"]
+    first, second = dataset["uploads"]["iris.csv"]["parts"]
     put(second, content)
     early = ada.post(f"/datasets/{dataset['id']}/complete")
     assert (early.status, early.body["code"]) == (400, "bad_request")
     assert "the first is 1" in early.body["detail"]
-    resumed = ada.get(f"/datasets/{dataset['id']}/upload").body
+    resumed = ada.get(f"/datasets/{dataset['id']}/upload").body["uploads"]["iris.csv"]
     assert [part["number"] for part in resumed["parts"]] == [first["number"]]
     put(resumed["parts"][0], content)
-    assert ada.get(f"/datasets/{dataset['id']}/upload").body["missing"] == 0
+    assert ada.get(f"/datasets/{dataset['id']}/upload").body["uploads"]["iris.csv"]["missing"] == 0
     assert ada.post(f"/datasets/{dataset['id']}/complete").status == 202
     assert ada.get(f"/datasets/{dataset['id']}/upload").status == 409
 
 
 def test_a_part_url_takes_neither_more_bytes_nor_another_key(ada: ApiClient) -> None:
-    part = ada.post("/datasets", new_dataset(IRIS)).body["upload"]["parts"][0]
+    part = ada.post("/datasets", new_dataset(IRIS)).body["uploads"]["iris.csv"]["parts"][0]
     assert requests.put(part["url"], data=IRIS + b"more", timeout=20).status_code == 403
     assert requests.put(part["url"].replace("iris.csv", "other.csv"), data=IRIS, timeout=20).status_code == 403
 
@@ -166,13 +134,15 @@ def test_completing_twice_starts_one_execution(ada: ApiClient) -> None:
     first, second = (ada.post(f"/datasets/{dataset['id']}/complete") for _ in range(2))
     assert first.status == second.status == 202
     assert first.body == second.body
-    execution = workflows.execution("PROCESS_WORKFLOW_ARN", dataset["id"])
-    assert json.loads(execution["input"]) == {"owner": ada.username, "id": dataset["id"]}
+    version = first_version(dataset["id"])
+    execution = workflows.execution("PROCESS_WORKFLOW_ARN", version)
+    assert json.loads(execution["input"]) == {"owner": ada.username, "id": version}
 
 
 def test_a_complete_that_died_half_way_is_finished_by_the_next(ada: ApiClient) -> None:
     dataset = upload(ada, IRIS)
-    service.make_object(service.DATASETS.get(ada.username, dataset["id"]))  # and then the function was killed
+    version = VERSIONS.get(ada.username, first_version(dataset["id"]))
+    files.complete_uploads(files.listed(version))  # and then the function was killed
     assert ada.post(f"/datasets/{dataset['id']}/complete").body["status"] == "processing"
 
 
@@ -185,17 +155,21 @@ def test_completing_what_was_never_uploaded_names_the_missing_part(ada: ApiClien
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"format": "parquet", "filename": "a.parquet"}, "format"),
+        ({"format": "conll"}, "format"),
+        ({"format": "doc"}, "format"),
         ({"type": "image"}, "format"),
-        ({"filename": "iris.xlsx"}, "filename"),
-        ({"filename": "../iris.csv"}, "filename"),
-        ({"filename": 'a".csv'}, "filename"),
-        ({"filename": "/a.csv"}, "filename"),
-        ({"filename": ".csv"}, "filename"),
+        ({"filename": "iris.xlsx"}, "files"),
+        ({"filename": "../iris.csv"}, "files"),
+        ({"filename": 'a".csv'}, "files"),
+        ({"filename": "/a.csv"}, "files"),
+        ({"filename": ".csv"}, "files"),
+        ({"files": []}, "files"),
+        ({"files": [{"filename": "a.csv", "size": 1}, {"filename": "A.csv", "size": 1}]}, "files"),
+        ({"files": [{"filename": "a.csv", "size": 0}]}, "files"),
+        ({"column_mapping": {"colour": "x"}}, "column_mapping"),
         ({"name": "   "}, "name"),
         ({"name": "a\nb"}, "name"),
         ({"type": "spreadsheet"}, "type"),
-        ({"size": 0}, "size"),
         ({"tags": [str(n) for n in range(21)]}, "tags"),
         ({"status": "ready"}, "status"),
         ({"owner": "eve"}, "owner"),
@@ -209,7 +183,7 @@ def test_a_wrong_field_is_refused_by_name(ada: ApiClient, changes: dict[str, Any
 
 
 def test_a_file_past_the_limit_is_too_large(ada: ApiClient) -> None:
-    answer = ada.post("/datasets", new_dataset(IRIS, size=5 * 1024**3 + 1))
+    answer = ada.post("/datasets", new_dataset(files=[{"filename": "a.csv", "size": 5 * 1024**3 + 1}]))
     assert (answer.status, answer.body["code"]) == (413, "too_large")
 
 
@@ -223,13 +197,21 @@ def test_unreadable_json_and_repeated_query_keys_are_bad_requests(ada: ApiClient
 def test_lists_page_newest_first_and_filter(ada: ApiClient) -> None:
     ids = []
     for number in range(5):
-        fields = {"name": f"d{number}", "type": "text" if number % 2 else "tabular", "tags": [f"t{number}"]}
+        fields = {
+            "name": f"d{number}",
+            "type": "text" if number % 2 else "tabular",
+            "tags": [f"t{number}"],
+            "description": f"Set {number}",
+        }
         ids.append(ada.post("/datasets", new_dataset(IRIS, **fields)).body["id"])
         wait_for_next_millisecond()
     assert listed(ada, "/datasets?limit=2") == ids[::-1]
     assert listed(ada, "/datasets?limit=1&type=tabular") == [ids[4], ids[2], ids[0]]
     assert listed(ada, "/datasets?tag=t3") == [ids[3]]
     assert listed(ada, "/datasets?status=ready") == []
+    assert listed(ada, "/datasets?query=D2") == [ids[2]]
+    assert listed(ada, "/datasets?query=set+T4") == [ids[4]]
+    assert listed(ada, "/datasets?query=d2+t4") == []
     one = ada.get("/datasets?limit=5").body
     assert one["next_cursor"] is None
 
@@ -264,15 +246,15 @@ def test_changes_touch_only_what_was_sent(ada: ApiClient) -> None:
 def test_renaming_at_the_moment_processing_ends_is_kept(ada: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = upload(ada, IRIS)
     ada.post(f"/datasets/{dataset['id']}/complete")
-    update, names = service.DATASETS.update, ["Second", "First"]
+    names, change = ["Second", "First"], DATASETS.change
 
-    def update_after_a_rename(record: Dataset, *also: Any, **changes: Any) -> Dataset:
-        if names:
-            update(service.DATASETS.get(record.owner, record.id), name=names.pop())
-        return update(record, *also, **changes)
+    def change_after_a_rename(record: Any, **changes: Any) -> Any:
+        if names and "name" not in changes:
+            DATASETS.update(DATASETS.get(record.owner, record.id), name=names.pop())
+        return change(record, **changes)
 
-    monkeypatch.setattr(service.DATASETS, "update", update_after_a_rename)
-    tasks.process({"owner": ada.username, "id": dataset["id"]}, None)
+    monkeypatch.setattr(DATASETS, "change", change_after_a_rename)
+    run_workflow(ada.username, first_version(dataset["id"]))
     after = ada.get(f"/datasets/{dataset['id']}").body
     assert (after["status"], after["name"]) == ("ready", "Second")
 
@@ -286,15 +268,19 @@ OPERATIONS = [
     ("GET", "/download"),
     ("GET", "/preview"),
     ("GET", "/profile"),
+    ("GET", "/readiness"),
+    ("GET", "/versions"),
+    ("POST", "/versions"),
 ]
-READS = [("GET", ""), ("GET", "/download"), ("GET", "/preview"), ("GET", "/profile")]
+READS = [("GET", path) for path in ("", "/download", "/preview", "/profile", "/readiness", "/versions")]
+BODIES = {("PATCH", ""): {"name": "x"}, ("POST", "/versions"): {"files": [{"filename": "a.csv", "size": 1}]}}
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_another_users_dataset_is_absent(ada: ApiClient, api: Callable[..., ApiClient], method: str, path: str) -> None:
     id = ada.post("/datasets", new_dataset(IRIS)).body["id"]
     eve = api("datasets")
-    body = {"name": "x"} if method == "PATCH" else None
+    body = BODIES.get((method, path))
     answer = eve.call(method, f"/datasets/{id}{path}", body)
     absent = eve.call(method, f"/datasets/ds-0000000000000000000{path}", body)
     assert answer.status == absent.status == 404
@@ -305,7 +291,7 @@ def test_a_shared_dataset_is_read_by_others_and_changed_by_none(ada: ApiClient, 
     id = processed(ada, IRIS, visibility="shared")["id"]
     for client in (api("datasets"), api("datasets", group="viewer")):
         for method, path in OPERATIONS:
-            status = client.call(method, f"/datasets/{id}{path}", {"name": "x"} if method == "PATCH" else None).status
+            status = client.call(method, f"/datasets/{id}{path}", BODIES.get((method, path))).status
             assert status == (200 if (method, path) in READS else 403 if client.group == "viewer" else 404), path
         assert listed(client, f"/datasets?user_id={ada.username}") == [id]
         assert listed(client, "/datasets") == []
@@ -340,7 +326,7 @@ def test_a_deleted_dataset_leaves_nothing_behind(ada: ApiClient) -> None:
 def test_a_dataset_in_use_is_not_deleted_and_names_its_users(ada: ApiClient) -> None:
     id = processed(ada, IRIS)["id"]
     caller = Caller(ada.username, "member")
-    transact(service.hold(service.usable_for_training(caller, id), "job-1"))
+    transact(service.hold(service.for_training(caller, id, None).dataset, "job-1"))
     refused = ada.delete(f"/datasets/{id}")
     assert refused.status == 409
     assert "job-1" in refused.body["detail"]
@@ -353,14 +339,14 @@ def test_only_a_ready_dataset_can_be_held_or_used(ada: ApiClient) -> None:
     caller = Caller(ada.username, "member")
     uploading = upload(ada, IRIS)["id"]
     with pytest.raises(Conflict, match="still uploading"):
-        service.usable_for_training(caller, uploading)
+        service.for_training(caller, uploading, None)
     with pytest.raises(Conflict):
-        transact(service.hold(service.DATASETS.get(ada.username, uploading), "job-1"))
+        transact(service.hold(DATASETS.get(ada.username, uploading), "job-1"))
     failed = processed(ada, b"a\n")["id"]
     with pytest.raises(Conflict, match="no rows"):
-        service.usable_for_training(caller, failed)
+        service.for_training(caller, failed, None)
     with pytest.raises(NotFound):
-        service.usable_for_training(Caller("eve", "member"), failed)
+        service.for_training(Caller("eve", "member"), failed, None)
 
 
 def test_a_dataset_being_processed_is_not_deleted(ada: ApiClient) -> None:
@@ -387,22 +373,23 @@ def execution_event(id: str, status: str) -> dict[str, Any]:
 def test_an_execution_that_ended_without_a_result_fails_its_dataset(ada: ApiClient) -> None:
     id = upload(ada, IRIS)["id"]
     ada.post(f"/datasets/{id}/complete")
-    tasks.recover(execution_event(id, "FAILED"), None)  # but the execution still runs: an event is only a hint
+    version = first_version(id)
+    tasks.recover(execution_event(version, "FAILED"), None)  # but the execution still runs: an event is only a hint
     assert ada.get(f"/datasets/{id}").body["status"] == "processing"
-    execution = workflows.execution("PROCESS_WORKFLOW_ARN", id)
+    execution = workflows.execution("PROCESS_WORKFLOW_ARN", version)
     boto3.client("stepfunctions").stop_execution(executionArn=execution["executionArn"])
-    tasks.recover(execution_event(id, "ABORTED"), None)
+    tasks.recover(execution_event(version, "ABORTED"), None)
     dataset = ada.get(f"/datasets/{id}").body
-    assert (dataset["status"], dataset["reason"]) == ("failed", tasks.INTERRUPTED)
+    assert (dataset["status"], dataset["reason"]) == ("failed", NO_REPORT)
     assert not waits_for(id)
     assert ada.get(f"/datasets/{id}/download").status == 200  # the file is there still
 
 
 def test_processing_that_never_began_is_started(ada: ApiClient) -> None:
-    id = upload(ada, IRIS)["id"]
-    dataset = service.DATASETS.get(ada.username, id)
-    service.make_object(dataset)
-    service.DATASETS.update(dataset, status="processing")  # and then the function was killed
+    id = first_version(upload(ada, IRIS)["id"])
+    version = VERSIONS.get(ada.username, id)
+    files.complete_uploads(files.listed(version))
+    versions.settle(version, since="uploading", status="processing")  # and then the function was killed
     assert workflows.execution("PROCESS_WORKFLOW_ARN", id)["status"] == "ABSENT"
     tasks.recover(SCHEDULE, None)
     assert workflows.execution("PROCESS_WORKFLOW_ARN", id)["status"] != "ABSENT"
@@ -411,13 +398,16 @@ def test_processing_that_never_began_is_started(ada: ApiClient) -> None:
 def test_an_upload_left_for_a_week_fails_and_a_younger_one_goes_on(ada: ApiClient) -> None:
     old, young = upload(ada, IRIS)["id"], upload(ada, IRIS)["id"]
     week_ago = (datetime.now(UTC) - timedelta(days=7, minutes=1)).isoformat()
-    service.DATASETS.update(service.DATASETS.get(ada.username, old), created_at=week_ago)
+    VERSIONS.update(VERSIONS.get(ada.username, first_version(old)), created_at=week_ago)
+    assert ada.get("/datasets/storage").body["used_bytes"] == 2 * len(IRIS)
     tasks.recover(SCHEDULE, None)
     assert ada.get(f"/datasets/{old}").body["reason"] == tasks.NOT_UPLOADED
     assert ada.get(f"/datasets/{old}/upload").status == 409
-    assert ada.get(f"/datasets/{old}/download").status == 404
+    assert ada.get(f"/datasets/{old}/download").status == 409
     assert ada.get(f"/datasets/{young}").body["status"] == "uploading"
+    assert ada.get("/datasets/storage").body["used_bytes"] == len(IRIS)
     assert ada.delete(f"/datasets/{old}").status == 204
+    assert ada.get("/datasets/storage").body["used_bytes"] == len(IRIS)
 
 
 def test_a_deletion_that_died_half_way_is_finished(ada: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -439,7 +429,7 @@ def test_a_deletion_that_died_half_way_is_finished(ada: ApiClient, monkeypatch: 
 def test_one_dataset_that_cannot_be_reconciled_does_not_stop_the_others(
     ada: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids = sorted(upload(ada, IRIS)["id"] for _ in range(2))
+    ids = sorted(first_version(upload(ada, IRIS)["id"]) for _ in range(2))
     reconciled = []
 
     def reconcile(owner: str, id: str) -> None:
@@ -454,10 +444,10 @@ def test_one_dataset_that_cannot_be_reconciled_does_not_stop_the_others(
 
 def test_processing_again_changes_nothing(ada: ApiClient) -> None:
     dataset = processed(ada, IRIS)
-    tasks.process({"owner": ada.username, "id": dataset["id"]}, None)
+    run_workflow(ada.username, first_version(dataset["id"]))
     assert ada.get(f"/datasets/{dataset['id']}").body == dataset
-    gone = {"owner": ada.username, "id": "ds-0000000000000000000"}
-    assert tasks.process(gone, None) == gone
+    gone = {"owner": ada.username, "id": "dsv-0000000000000000000-0001"}
+    assert tasks.process(gone | {"step": "prepare"}, None) == gone | {"way": "none"}
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
@@ -465,7 +455,7 @@ def test_files_in_other_encodings_are_read(ada: ApiClient, encoding: str) -> Non
     dataset = processed(ada, "città;€\nMünchen;1,5\nKøbenhavn;2\n".encode(encoding))
     assert (dataset["status"], dataset["reason"]) == ("ready", None)
     preview = ada.get(f"/datasets/{dataset['id']}/preview").body
-    assert preview == {"columns": ["città", "€"], "rows": [["München", "1,5"], ["København", "2"]]}
+    assert (preview["columns"], preview["rows"]) == (["città", "€"], [["München", "1,5"], ["København", "2"]])
 
 
 def test_a_file_whose_late_bytes_are_not_utf_8_is_read_again(ada: ApiClient) -> None:
@@ -474,14 +464,3 @@ def test_a_file_whose_late_bytes_are_not_utf_8_is_read_again(ada: ApiClient) -> 
     assert (dataset["status"], dataset["rows"]) == ("ready", 2001)
     assert dataset["sha256"] == hashlib.sha256(content).hexdigest()
     assert ada.get(f"/datasets/{dataset['id']}/profile").body["encoding"] == "cp1252"
-
-
-def objects(owner: str, id: str) -> list[str]:
-    """The keys of a dataset's objects."""
-    found = boto3.client("s3").list_objects_v2(Bucket=os.environ["DATASETS_BUCKET"], Prefix=f"{owner}/{id}/")
-    return [item["Key"] for item in found.get("Contents", [])]
-
-
-def waits_for(id: str) -> bool:
-    """Whether the dataset counts as under way."""
-    return id in [found for _, found in waits.under_way("ds-")]

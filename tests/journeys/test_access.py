@@ -40,7 +40,9 @@ MATRIX = {
     "GET /auth/users": (401, 401, 403, 403, 403, 200),
     "PATCH /auth/users/{username}": (401, 401, 403, 403, 403, 200),
     "POST /datasets": (401, 401, 403, 201, 201, 201),
+    "POST /datasets/bulk": (401, 401, 403, 200, 200, 200),
     "GET /datasets": (401, 401, 200, 200, 200, 200),
+    "GET /datasets/storage": (401, 401, 200, 200, 200, 200),
     "GET /datasets/{id}": (401, 401, 404, 200, 404, 200),
     "PATCH /datasets/{id}": (401, 401, 403, 200, 404, 200),
     "DELETE /datasets/{id}": (401, 401, 403, 204, 404, 204),
@@ -49,6 +51,9 @@ MATRIX = {
     "GET /datasets/{id}/download": (401, 401, 404, 200, 404, 200),
     "GET /datasets/{id}/preview": (401, 401, 404, 200, 404, 200),
     "GET /datasets/{id}/profile": (401, 401, 404, 200, 404, 200),
+    "GET /datasets/{id}/readiness": (401, 401, 404, 200, 404, 200),
+    "GET /datasets/{id}/versions": (401, 401, 404, 200, 404, 200),
+    "POST /datasets/{id}/versions": (401, 401, 403, 201, 404, 201),
     "POST /ai-models/upload/single": (401, 401, 403, 200, 404, 200),
     "POST /ai-models/upload/folder": (401, 401, 403, 200, 404, 200),
     "POST /ai-models/uploads": (401, 401, 403, 201, 404, 201),
@@ -123,6 +128,7 @@ class Estate:
             "GET /datasets/{id}/upload": lambda: self.unfinished,
             "POST /datasets/{id}/complete": lambda: self.new_dataset(upload=True),
             "DELETE /datasets/{id}": lambda: self.new_dataset(upload=False),
+            "POST /datasets/{id}/versions": lambda: self.unfinished,
             "DELETE /jobs/{id}": lambda: self.records.copy("jobs", self.user_id, self.job["id"]),
             "DELETE /endpoints/{id}": lambda: self.records.copy(
                 "endpoints", self.user_id, self.endpoint, status="failed", holds_model=False, endpoint_name="none"
@@ -157,7 +163,9 @@ class Estate:
             "PATCH /auth/me": lambda: {"full_name": "Somebody"},
             "PATCH /auth/users/{username}": lambda: {"enabled": True},
             "POST /datasets": lambda: new_dataset(len(self.content)),
+            "POST /datasets/bulk": lambda: {"datasets": [new_dataset(len(self.content))]},
             "PATCH /datasets/{id}": lambda: {"description": "Changed."},
+            "POST /datasets/{id}/versions": lambda: new_version(len(self.content)),
             "POST /ai-models/uploads": lambda: new_model() | {"user_id": self.user_id, "files": FILES},
             "PUT /ai-models/{user_id}/{model_id}": lambda: {"change_note": "Changed."},
             "PUT /ai-models/{user_id}/{model_id}/aliases/{alias}": lambda: {"version": self.job["model"]["version"]},
@@ -186,7 +194,7 @@ class Estate:
         """Begin a data set of the owner, with its bytes if wanted; return its id."""
         dataset = self.owner.call("POST", "/datasets", new_dataset(len(self.content)))
         if upload:
-            self.owner.upload_parts(self.content, dataset["upload"])
+            self.owner.upload_parts(self.content, dataset["uploads"]["rows.csv"])
         return dataset["id"]
 
     def new_model(self, upload: bool) -> dict[str, Any]:
@@ -202,7 +210,11 @@ class Estate:
 
 
 def new_dataset(size: int) -> dict[str, Any]:
-    return {"name": "Rows", "type": "tabular", "format": "csv", "filename": "rows.csv", "size": size}
+    return {"name": "Rows", "type": "tabular", "format": "csv"} | new_version(size)
+
+
+def new_version(size: int) -> dict[str, Any]:
+    return {"files": [{"filename": "rows.csv", "size": size}]}
 
 
 def new_model() -> dict[str, Any]:

@@ -44,8 +44,8 @@ def test_kill_9_loses_nothing_acknowledged(own_platform: Platform, rows: list[di
     answer = api.call("POST", f"/endpoints/{endpoint['id']}/invoke", instances)
     assert answer["predictions"][0]["label"] in {"benign", "malignant"}
 
-    plan = api.call("GET", f"/datasets/{half['id']}/upload")
-    assert plan["missing"] == len(half["upload"]["parts"]) - 1
+    plan = api.call("GET", f"/datasets/{half['id']}/upload")["uploads"]["half.csv"]
+    assert plan["missing"] == len(half["uploads"]["half.csv"]["parts"]) - 1
     assert first["number"] not in {part["number"] for part in plan["parts"]}
     api.upload_parts(content, plan)
     api.call("POST", f"/datasets/{half['id']}/complete")
@@ -55,9 +55,10 @@ def test_kill_9_loses_nothing_acknowledged(own_platform: Platform, rows: list[di
 
 def half_uploaded(api: ApiClient, content: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     """Begin an upload of several parts and send the first; return the data set and that part."""
-    request = {"name": "Half", "type": "tabular", "format": "csv", "filename": "half.csv", "size": len(content)}
-    dataset = api.call("POST", "/datasets", request)
-    first = dataset["upload"]["parts"][0]
-    assert len(dataset["upload"]["parts"]) > 1
+    file = {"filename": "half.csv", "size": len(content)}
+    dataset = api.call("POST", "/datasets", {"name": "Half", "type": "tabular", "format": "csv", "files": [file]})
+    parts = dataset["uploads"]["half.csv"]["parts"]
+    first = parts[0]
+    assert len(parts) > 1
     api.upload_parts(content, {"parts": [first]})
     return dataset, first

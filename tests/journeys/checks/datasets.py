@@ -5,7 +5,8 @@ import requests
 from tests.journeys.checks.world import World, expect, until
 
 CONTENT = b"x,y\n1,2\n3,4\n"
-FILE = {"name": "Check", "type": "tabular", "format": "csv", "filename": "rows.csv", "size": len(CONTENT)}
+FILES = [{"filename": "rows.csv", "size": len(CONTENT)}]
+NEW = {"name": "Check", "type": "tabular", "format": "csv", "files": FILES}
 
 
 def dataset_lifecycle(world: World) -> None:
@@ -18,12 +19,12 @@ def dataset_lifecycle(world: World) -> None:
     api.call("PATCH", path, {"description": "Changed."})
     expect(world.admin.call("GET", path)["description"] == "Changed.", "an admin reads the change")
     expect(api.call("GET", f"{path}/preview")["rows"] != [], "it has a preview")
-    url = api.call("GET", f"{path}/download")["url"]
+    url = api.call("GET", f"{path}/download")["files"][0]["url"]
     expect(requests.get(url, timeout=10).content == CONTENT, "its file is downloaded")
     api.call("DELETE", path)
     expect(world.keys(world.datasets_bucket, f"{world.user_id}/{id}/") == [], "its files are gone")
-    unfinished = api.call("POST", "/datasets", FILE)
-    api.upload_parts(CONTENT, unfinished["upload"])
+    unfinished = api.call("POST", "/datasets", NEW)
+    api.upload_parts(CONTENT, unfinished["uploads"]["rows.csv"])
     api.call("DELETE", f"/datasets/{unfinished['id']}")
 
 

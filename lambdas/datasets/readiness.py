@@ -44,9 +44,14 @@ class Needs:
 TABLES = ("csv", "json", "jsonl", "parquet")
 WORKBOOKS = (*TABLES, "excel")  # a table is read alike whether it is called text or tabular
 ONE_TAG = "Give every token exactly one tag."
+IN_PIXELS = "Give x, y, width and height in pixels, within the image."
+WITH_AREA = "Give each box a width and a height above 0, or take it out."
+KNOWN = "List the category, or use one that is listed."
 ONE_CATEGORY = "Give every box exactly one category."
 CHATS = "Give each message a role and a content, and end each chat with the assistant's."
 WRITE_TEXT = "Write every value as text."
+ADD_FILES = "Add the files, or take their rows out."
+ADD_ROWS = "Give each image a row, or take it out."
 IMAGES = (
     image_checks.readable,
     defect(
@@ -56,7 +61,7 @@ IMAGES = (
 IMAGE_WARNINGS = (
     image_checks.corrupt,
     image_checks.same_images,
-    defect("unlisted_file", "Images without a row in the metadata, which are left out", "Give each image a row."),
+    defect("unlisted_file", "Images without a row in the metadata, which are left out", ADD_ROWS, "image"),
 )
 
 NEEDS: dict[TrainingType, Needs] = {
@@ -119,9 +124,9 @@ NEEDS: dict[TrainingType, Needs] = {
         problems=(
             *IMAGES,
             image_checks.boxes("objects"),
-            defect("box_outside", "Boxes outside of their image", "Keep x + width and y + height within the image."),
-            defect("box_empty", "Boxes without an area", "Give each box a width and a height above 0, or take it out."),
-            defect("unknown_category", "Boxes of an unknown category", "Use only the categories that are declared."),
+            defect("box_outside", "Boxes outside of their image", IN_PIXELS, "objects"),
+            defect("box_empty", "Boxes without an area", WITH_AREA, "objects"),
+            defect("unknown_category", "Boxes of an unknown category", KNOWN, "objects"),
             defect("unequal_lengths", "Images with more boxes than categories or fewer", ONE_CATEGORY, "objects"),
         ),
         warnings=(

@@ -68,6 +68,7 @@ class Version(Entity, Shape):
     format: Format
     source: Source | None = None
     stored_bytes: int
+    processed_by: Literal["function", "job"] | None = None
 
     @property
     def prefix(self) -> str:

@@ -53,6 +53,7 @@ def prepare(version: Version) -> Event:
     request = processing_request.request(version, stored)
     files.write(version.prefix + REQUEST, request.model_dump_json().encode())
     way = "function" if version.size <= int(variable("PROCESSING_FUNCTION_BYTES")) else "job"
+    VERSIONS.settle(version, unless=lambda version: version.status != "processing", processed_by=way)
     return {"way": way, "bucket": bucket, "request": version.prefix + REQUEST}
 
 
@@ -186,13 +187,14 @@ def reconcile_processing(version: Version) -> None:
     if execution["status"] == "ABSENT":
         workflows.start(service.PROCESS, version.owner, version.id)
     elif execution["status"] == "RUNNING":
-        watch_job(version)
+        if version.processed_by == "job":
+            watch_job(version)
     else:
         finish(version, {"Error": execution.get("error"), "Cause": execution.get("cause")})
 
 
 def watch_job(version: Version) -> None:
-    """Tell the workflow that waits for a version's job how that stands; a version without one has none to wait for."""
+    """Tell the workflow that waits for a version's job how that stands; there may be none yet."""
     sagemaker = aws.client("sagemaker")
     try:
         job = sagemaker.describe_processing_job(ProcessingJobName=version.id)

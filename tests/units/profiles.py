@@ -22,7 +22,7 @@ def defect(code: str, count: int, *columns: str, first: str = "row 3") -> Defect
     return Defect(code=code, message=code, count=count, columns=list(columns), examples=[first])
 
 
-def pictures(count: int, corrupt: int = 0, duplicates: int = 0) -> Images:
+def images_of(count: int, corrupt: int = 0, duplicates: int = 0) -> Images:
     found = {"formats": {"png": count}, "modes": {"RGB": count}, "width": None, "height": None, "thumbnails": 0}
     return Images.model_validate({"count": count, "corrupt": corrupt, "duplicates": duplicates, **found})
 

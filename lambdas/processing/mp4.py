@@ -78,6 +78,8 @@ def walk(stream: Stream, movie: Movie, parent: bytes | None, end: int | None) ->
             movie.media += stream.position - start
         elif name in PARENTS and PARENTS[name] == parent:
             if name == b"trak":
+                if len(movie.tracks) == MAX_TRACKS:
+                    raise Damaged(f"it has more than {MAX_TRACKS} tracks")
                 movie.tracks.append(Track())
             walk(stream, movie, name, stop)
         elif (parent, name) in READERS and stop is not None:
@@ -116,32 +118,28 @@ def shown(name: bytes) -> str:
     return name.decode("latin-1") if name.isalnum() else repr(name)
 
 
-def track_of(movie: Movie) -> Track:
-    """Return the track whose boxes are being read."""
-    if len(movie.tracks) > MAX_TRACKS:
-        raise Damaged(f"it has more than {MAX_TRACKS} tracks")
-    return movie.tracks[-1]
-
-
 def read_tkhd(stream: Stream, movie: Movie, length: int) -> None:
+    """Read the number of a track."""
     wide = stream.read(4)[0] == 1
     stream.skip_all(16 if wide else 8)  # when it was made and changed
-    track_of(movie).number = int.from_bytes(stream.read(4), "big")
+    movie.tracks[-1].number = int.from_bytes(stream.read(4), "big")
 
 
 def read_mdhd(stream: Stream, movie: Movie, length: int) -> None:
+    """Read in which units of time a track counts."""
     wide = stream.read(4)[0] == 1
     stream.skip_all(16 if wide else 8)
-    track_of(movie).timescale = int.from_bytes(stream.read(4), "big")
+    movie.tracks[-1].timescale = int.from_bytes(stream.read(4), "big")
 
 
 def read_hdlr(stream: Stream, movie: Movie, length: int) -> None:
-    track_of(movie).kind = stream.read(12)[8:]
+    """Read whether a track is video or sound."""
+    movie.tracks[-1].kind = stream.read(12)[8:]
 
 
 def read_stsd(stream: Stream, movie: Movie, length: int) -> None:
     """Read how the first kind of sample is coded."""
-    track = track_of(movie)
+    track = movie.tracks[-1]
     data = stream.read(min(length, 44))
     track.entry = data[12:16]
     if track.kind == b"vide" and len(data) == 44:
@@ -152,7 +150,7 @@ def read_stsd(stream: Stream, movie: Movie, length: int) -> None:
 
 def read_stts(stream: Stream, movie: Movie, length: int) -> None:
     """Read how long samples last: runs of samples with the same duration."""
-    track = track_of(movie)
+    track = movie.tracks[-1]
     for count, duration in table(stream, length, "stts", ">II"):
         track.samples += count
         track.duration += count * duration
@@ -160,7 +158,7 @@ def read_stts(stream: Stream, movie: Movie, length: int) -> None:
 
 def read_stsz(stream: Stream, movie: Movie, length: int) -> None:
     """Read the sizes of samples: all have one, or each its own."""
-    track = track_of(movie)
+    track = movie.tracks[-1]
     head = stream.peek(12)
     size, count = struct.unpack_from(">II", head, 4) if len(head) == 12 else (0, 0)
     track.sized, track.total = count, size * count
@@ -170,11 +168,13 @@ def read_stsz(stream: Stream, movie: Movie, length: int) -> None:
 
 
 def read_stco(stream: Stream, movie: Movie, length: int) -> None:
-    track_of(movie).last_chunk = max((place for (place,) in table(stream, length, "stco", ">I")), default=0)
+    """Read where the last chunk of samples begins, in 32 bits."""
+    movie.tracks[-1].last_chunk = max((place for (place,) in table(stream, length, "stco", ">I")), default=0)
 
 
 def read_co64(stream: Stream, movie: Movie, length: int) -> None:
-    track_of(movie).last_chunk = max((place for (place,) in table(stream, length, "co64", ">Q")), default=0)
+    """Read where the last chunk of samples begins, in 64 bits."""
+    movie.tracks[-1].last_chunk = max((place for (place,) in table(stream, length, "co64", ">Q")), default=0)
 
 
 def table(stream: Stream, length: int, name: str, layout: str) -> Iterator[tuple[int, ...]]:
@@ -190,6 +190,7 @@ def table(stream: Stream, length: int, name: str, layout: str) -> Iterator[tuple
 
 
 def read_trex(stream: Stream, movie: Movie, length: int) -> None:
+    """Read duration and size that a track's samples in fragments have."""
     number, _, duration, size = struct.unpack_from(">IIII", stream.read(20), 4)
     if len(movie.defaults) < MAX_TRACKS:
         movie.defaults[number] = (duration, size)

@@ -39,7 +39,7 @@ class Moments:
         with np.errstate(over="ignore", invalid="ignore"):  # what is too large for a float has no figure in the end
             mean = float(numbers.mean())
             deviations = numbers - mean
-            squares = float(np.dot(deviations, deviations))
+            squares = float(np.square(deviations, out=deviations).sum())
         delta, total = mean - self.mean, self.count + count
         self.squares += squares + delta * delta * self.count * count / total
         self.mean += delta * count / total

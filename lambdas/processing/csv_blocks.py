@@ -18,6 +18,7 @@ from lambdas.processing import csv_faults
 from lambdas.processing.report import InvalidFile
 
 BLOCK = 2 * 1024 * 1024  # bytes read at a time
+NEAR = 50  # quoted fields
 LINE_FEED, RETURN, QUOTE = b'\n\r"'
 
 Positions = npt.NDArray[np.int64]
@@ -140,16 +141,23 @@ def followed(data: bytes, quotes: Positions, delimiter: str) -> Positions:
 
 def last_row_end(data: bytes, quotes: Positions) -> int:
     """Return the length of the whole rows at the beginning of some data, 0 if there is none."""
-    # The text after the last quoted field mostly has a row end; a return at the very end may be half of one.
-    begin = int(quotes[-1]) if len(quotes) else 0
-    if not len(quotes) % 2:
-        end = max(data.rfind(b"\n", begin), data.rfind(b"\r", begin, len(data) - 1)) + 1
-        if end or not len(quotes):
-            return end
-    ends = row_ends(data, quotes)
-    if len(ends) and ends[-1] == len(data) - 1 and data.endswith(b"\r"):
-        ends = ends[:-1]
-    return int(ends[-1]) + 1 if len(ends) else 0
+    # Backwards through the text between quoted fields: the last row end is mostly near. A return at the very end of
+    # the data may be half of one.
+    end = len(data) - data.endswith(b"\r")
+    closing = len(quotes) - len(quotes) % 2
+    if closing < len(quotes):
+        end = int(quotes[closing])
+    for last in range(closing - 1, max(-1, closing - 2 * NEAR), -2):
+        begin = int(quotes[last])
+        found = max(data.rfind(b"\n", begin, end), data.rfind(b"\r", begin, end))
+        if found >= 0:
+            return found + 1
+        end = int(quotes[last - 1])
+    if closing > 2 * NEAR:
+        ends = row_ends(data, quotes)
+        ends = ends[ends < end]
+        return int(ends[-1]) + 1 if len(ends) else 0
+    return max(data.rfind(b"\n", 0, end), data.rfind(b"\r", 0, end)) + 1
 
 
 def row_ends(data: bytes, quotes: Positions) -> Positions:

@@ -47,7 +47,7 @@ ONE_TAG = "Give every token exactly one tag."
 IN_PIXELS = "Give x, y, width and height in pixels, within the image."
 WITH_AREA = "Give each box a width and a height above 0, or take it out."
 KNOWN = "List the category, or use one that is listed."
-ONE_CATEGORY = "Give every box exactly one category."
+OBJECTS = 'Write {"bbox": [[x, y, width, height], ...], "category": ["name", ...]}, both of the same length.'
 CHATS = "Give each message a role and a content, and end each chat with the assistant's."
 WRITE_TEXT = "Write every value as text."
 ADD_FILES = "Add the files, or take their rows out."
@@ -112,7 +112,7 @@ NEEDS: dict[TrainingType, Needs] = {
     ),
     "image_classification": Needs(
         takes={"image": ("zip",)},
-        layout="Upload a ZIP with a folder per class, or with metadata.csv that has file_name and label.",
+        layout="Upload a ZIP with a folder for each class, or with metadata.csv that has file_name and label.",
         fewest=10,  # a fifth is held out: two images, one of each of two classes
         problems=(*IMAGES, filled("label"), classes("label")),
         warnings=(*IMAGE_WARNINGS, balanced("label")),
@@ -127,7 +127,7 @@ NEEDS: dict[TrainingType, Needs] = {
             defect("box_outside", "Boxes outside of their image", IN_PIXELS, "objects"),
             defect("box_empty", "Boxes without an area", WITH_AREA, "objects"),
             defect("unknown_category", "Boxes of an unknown category", KNOWN, "objects"),
-            defect("unequal_lengths", "Images with more boxes than categories or fewer", ONE_CATEGORY, "objects"),
+            defect("invalid_metadata", "Objects that cannot be read", OBJECTS, "image", "objects"),
         ),
         warnings=(
             *IMAGE_WARNINGS,
@@ -175,6 +175,9 @@ def readiness(
     if misfits := list(unfit(needs, type, format, training_type)):
         return Readiness(training_type=training_type, ready=False, column_mapping={}, problems=misfits, warnings=[])
     found = detect(profile, training_type, mapping, target)
+    if profile.layout in ("files", "class_folders"):  # there is no table whose columns could be named
+        for problem in found.problems:
+            problem.fix = needs.layout
     examples = Examples(profile, found.usable)
     problems = found.problems + run((at_least(needs.fewest), *needs.problems), examples)
     return Readiness(

@@ -159,7 +159,11 @@ PROBLEMS: dict[TrainingType, list[tuple[Profile, str, str]]] = {
         (pictures(OBJECTS, defects=[OUTSIDE]), "box_outside", "Boxes outside of their image: 3 (first in 1.png)."),
         (pictures(OBJECTS, defects=[defect("box_empty", 1, "objects")]), "box_empty", "Boxes without an area: 1"),
         (pictures(OBJECTS, defects=[defect("unknown_category", 1)]), "unknown_category", "unknown category: 1"),
-        (pictures(OBJECTS, defects=[defect("unequal_lengths", 1, "objects")]), "unequal_lengths", "than categories"),
+        (
+            pictures(OBJECTS, defects=[defect("invalid_metadata", 1, "objects")]),
+            "invalid_metadata",
+            "be read: 1 (first",
+        ),
     ],
     "diffusion": [
         (pictures(), "missing_column", "No column for text"),
@@ -254,6 +258,13 @@ def test_what_only_harms_a_score_is_a_warning_and_does_not_block(
     answer = asked(training_type, examples)
     assert (answer.ready, codes(answer)) == (True, ([], expected.split()))
     assert message in answer.warnings[0].message
+
+
+def test_images_without_a_table_are_told_how_to_lie_in_the_archive() -> None:
+    (problem,) = asked("image_classification", pictures(layout="files")).problems
+    assert problem.fix == NEEDS["image_classification"].layout
+    (problem,) = asked("image_classification", pictures(layout="metadata")).problems
+    assert "column_mapping" in problem.fix
 
 
 def test_several_defects_are_told_at_once() -> None:

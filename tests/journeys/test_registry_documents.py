@@ -10,55 +10,19 @@ import json
 import os
 import pickle
 import re
-import shutil
-import subprocess
-import sys
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from local.api_client import ApiClient
-from local.home import REPOSITORY
 from tests.journeys.conftest import PASSWORD
+from tests.journeys.documents import Check, Said, blocks, follow, reader_folder, text_of
 from tests.platform import Platform
 
-DOCUMENT = REPOSITORY / "docs" / "registry.md"
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-ADDRESS = "http://127.0.0.1:8700/api"
+DOCUMENT = "registry.md"
 MIB = 1024 * 1024
-# Where a machine has no zip: a program of that name that Python's zipfile does the work of.
-ZIP = """#!/bin/sh
-test "$1" = -r && shift
-archive=$1; shift
-exec {python} -m zipfile -c "$archive" "$@"
-"""
-
-
-@dataclass
-class Said:
-    """What one block of the document printed, and where it ran."""
-
-    text: str
-    folder: Path
-    api: ApiClient
-
-    @property
-    def json(self) -> Any:
-        """The last line that is JSON: what curl printed of an answer."""
-        return json.loads([line for line in self.text.splitlines() if line.startswith("{")][-1])
-
-    def model(self, path: str) -> Any:
-        """A version, or what is under it, as the registry now has it."""
-        return self.api.call("GET", f"/ai-models/user1/{path}")
-
-
-def blocks(*languages: str) -> list[tuple[str, str]]:
-    """Return the blocks of the document in these languages, in order: (language, text)."""
-    return [found for found in BLOCK.findall(DOCUMENT.read_text()) if found[0] in languages]
 
 
 # ---------------------------------------------------------------------------------------------------- the files
@@ -115,6 +79,11 @@ def files() -> dict[str, bytes]:
 # --------------------------------------------------------------------------------------------- what each block says
 
 
+def registered(said: Said, path: str) -> Any:
+    """Return a version, or what is under it, as the registry now has it."""
+    return said.api.call("GET", f"/ai-models/user1/{path}")
+
+
 def logged_in(said: Said) -> None:
     assert said.text == ""
 
@@ -143,16 +112,16 @@ def large_uploaded(said: Said) -> None:
 
 def folder_of_any_size_uploaded(said: Said) -> None:
     assert said.text == "v1 scanning\n"
-    files = said.model("bert/files")
+    files = registered(said, "bert/files")
     assert [file["filename"] for file in files] == ["config.json", "weights/part1.safetensors"]
 
 
 def scanned(said: Said) -> None:
     lines = ("iris_classifier", "resnet_classifier", "large_model", "bert")
     assert said.text.splitlines() == [f"{name}: ready clean" for name in lines]
-    resnet = said.model("resnet_classifier")
+    resnet = registered(said, "resnet_classifier")
     assert (resnet["detected_framework"], resnet["dependencies"]) == ("pytorch", ["torch==2.4.0", "torchvision"])
-    assert said.model("large_model")["num_parameters"] == 9 * MIB
+    assert registered(said, "large_model")["num_parameters"] == 9 * MIB
 
 
 def downloaded(said: Said) -> None:
@@ -170,7 +139,7 @@ def large_downloaded(said: Said) -> None:
 
 
 def changed(said: Said) -> None:
-    model = said.model("iris_classifier")
+    model = registered(said, "iris_classifier")
     assert said.json == model
     assert (model["name"], model["test_accuracy"]) == ("Updated Iris Classifier", 0.97)
     assert (model["is_production_ready"], model["training_accuracy"]) == (True, 0.98)
@@ -188,7 +157,7 @@ def listed(said: Said) -> None:
 def client_used(said: Said) -> None:
     with zipfile.ZipFile(said.folder / "downloaded_model.zip") as archive:
         assert archive.read("model.pkl") == forest()
-    assert said.model("my_model")["files"][0]["is_primary"]
+    assert registered(said, "my_model")["files"][0]["is_primary"]
     said.api.wait("/ai-models/user1/my_model", "ready")  # a later block deletes it
 
 
@@ -219,7 +188,7 @@ def deleted(said: Said) -> None:
     assert left == {"iris_classifier v1", "resnet_classifier v1", "large_model v1", "bert v1"}
 
 
-CHECKS: list[Callable[[Said], None]] = [
+CHECKS: list[Check] = [
     logged_in,
     one_file_uploaded,
     folder_uploaded,
@@ -255,55 +224,25 @@ def user(platform: Platform) -> ApiClient:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]) -> Path:
     """A folder with the files, and programs of the names that the document uses."""
-    folder = tmp_path_factory.mktemp("registry")
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    programs = folder / "bin"
-    programs.mkdir()
-    (programs / "python3").symlink_to(sys.executable)
-    if shutil.which("zip") is None:
-        (programs / "zip").write_text(ZIP.format(python=sys.executable))
-        (programs / "zip").chmod(0o755)
-    assert shutil.which("curl"), "the document's commands need curl: apt-get install curl"
-    return folder
-
-
-def run(language: str, text: str, folder: Path) -> str:
-    """Run a block as a reader would, in a shell that knows what earlier blocks exported; return what it printed."""
-    kept = folder / "exported"
-    environment = os.environ | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": ""}
-    script = folder / f"block.{language}"
-    script.write_text(text)
-    command = f". ./{script.name}\nexport -p > exported" if language == "bash" else f"{sys.executable} {script.name}"
-    known = f". ./{kept.name}\n" if kept.exists() else ""
-    done = subprocess.run(
-        ["bash", "-e", "-c", known + command], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    return reader_folder(tmp_path_factory.mktemp("registry"), files)
 
 
 def test_every_command_does_what_the_document_says(platform: Platform, user: ApiClient, folder: Path) -> None:
-    commands = blocks("bash", "python")
-    assert len(commands) == len(CHECKS)
-    assert commands[0][1].count(ADDRESS) == 1
-    for (language, text), check in zip(commands, CHECKS, strict=True):
-        check(Said(run(language, text.replace(ADDRESS, platform.api_url), folder), folder, user))
+    follow(DOCUMENT, CHECKS, platform, user, folder)
 
 
 def test_the_schema_is_that_of_the_answers(user: ApiClient) -> None:
-    schema = json.loads(blocks("json")[0][1])
+    schema = json.loads(blocks(DOCUMENT, "json")[0][1])
     model = user.call("GET", "/ai-models/user1/resnet_classifier")
     assert set(schema) <= set(model)
     assert set(schema["files"][0]) <= set(model["files"][0])
-    named = set(re.findall(r"`(\w+)`", DOCUMENT.read_text()))
+    named = set(re.findall(r"`(\w+)`", text_of(DOCUMENT)))
     assert set(model) - set(schema) <= named | {"file_count"}
     assert set(model["files"][0]) - set(schema["files"][0]) <= named
 
 
 def test_a_conflict_is_answered_as_the_document_shows(user: ApiClient) -> None:
-    shown = json.loads(blocks("json")[1][1])
+    shown = json.loads(blocks(DOCUMENT, "json")[1][1])
     form = {"model_id": "resnet_classifier", "name": "ResNet"}
     answer = user.request("POST", "/ai-models/upload/single", data=form, files={"file": ("a.json", b"{}")})
     assert (answer.status_code, answer.json()["detail"]) == (409, shown["detail"])

@@ -10,6 +10,8 @@ try:
     app = Slipway()
 except (SettingsError, BundleError) as error:
     sys.exit(str(error))
-byte_code = "with byte code" if app.bundle.bytecode else "without byte code (no python3.13 here to compile it)"
-print(f"Stage {app.settings.stage}: functions from {app.bundle.path.name}, {byte_code}.", file=sys.stderr)
+compiled = all(bundle.bytecode for bundle in app.bundles.values())
+byte_code = "with byte code" if compiled else "without byte code (no python3.13 here to compile it)"
+zips = " and ".join(bundle.path.name for bundle in app.bundles.values())
+print(f"Stage {app.settings.stage}: functions from {zips}, {byte_code}.", file=sys.stderr)
 app.synth()

@@ -16,6 +16,7 @@ import zipfile
 from pathlib import Path
 
 from cdk_app.bundle import build, local_target
+from cdk_app.bundle_contents import CONTENTS
 
 GOAL = 1.5
 HELLO = """
@@ -50,7 +51,8 @@ def main() -> int:
     if shutil.which("valgrind") is None:
         print(json.dumps({"cold_start": "not run", "why": "valgrind is not installed"}))
         return 0
-    bundle = build(local_target(), [f"{module}.handler" for module, _, _ in REQUESTS.values()])
+    handlers = [f"{module}.handler" for module, _, _ in REQUESTS.values()]
+    bundle = build(local_target(), CONTENTS["functions"], handlers)
     with tempfile.TemporaryDirectory() as folder:
         zipfile.ZipFile(bundle.path).extractall(folder)
         anchor = instructions(folder, HELLO, "/hello", 200)

@@ -1,15 +1,14 @@
-"""The functions' code: locked dependencies, `lambdas/` and openapi.json in one zip, built for where it will run.
+"""The functions' code: locked libraries and our sources in a zip, built for where it will run.
 
 Two targets from one lock. `local` runs on this machine's Python and is imported before it is used. `aws` is for
 Lambda's Python 3.13 on arm64, which this machine need not have: wheels only, checked by wheel tag, by the machine
-in each shared object's ELF header and by resolving every import.
+in each shared object's ELF header, by the libraries it asks for, and by resolving every import.
 
 Zips and their dependencies are kept by content in .slipway/cache/bundles; a change of source only adds its files
 to the dependencies' zip.
 """
 
 import fcntl
-import hashlib
 import platform
 import shutil
 import subprocess
@@ -23,27 +22,9 @@ from pathlib import Path
 import uv
 
 from cdk_app import bundle_checks
+from cdk_app.bundle_contents import ROOT, Contents, digest_of
 
-ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".slipway" / "cache" / "bundles"
-REQUIREMENTS = ROOT / "lambdas" / "requirements.txt"
-OPENAPI = ROOT / "openapi.json"
-
-# botocore ships every service's model: 19 MB, and a list of 440 folders that each new client walks through.
-# Clients of other services cannot be made from the bundle; a test finds them in the sources.
-AWS_SERVICES = {
-    "batch",
-    "cognito-idp",
-    "dynamodb",
-    "lambda",
-    "logs",
-    "s3",
-    "sagemaker",
-    "sagemaker-runtime",
-    "stepfunctions",
-}
-# Written by the installer, different on every machine, read by nobody at run time.
-INSTALLER_FILES = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json"}
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say: the same files give the same bytes
 
 
@@ -82,25 +63,25 @@ def local_target() -> Target:
 def aws_target() -> Target:
     """Return the target that runs on Lambda."""
     python = "python3.13" if python_version("python3.13") == "3.13" else None
-    install = ("--python-platform", "aarch64-manylinux2014", "--python-version", "3.13", "--only-binary", ":all:")
+    install = ("--python-platform", "aarch64-manylinux_2_28", "--python-version", "3.13", "--only-binary", ":all:")
     return Target("aws", f"arm64 3.13 {'with' if python else 'without'} byte code", python, install)
 
 
-def build(target: Target, handlers: Sequence[str], cache: Path = CACHE) -> Bundle:
-    """Return the bundle of `target`, built unless the cache has it; raises BundleError when it could not run.
+def build(target: Target, contents: Contents, handlers: Sequence[str], cache: Path = CACHE) -> Bundle:
+    """Return the bundle of `contents`, built unless the cache has it; raises BundleError when it could not run.
 
     `handlers` are dotted names (`lambdas.jobs.handler.handler`); each must exist.
     """
-    files = source_files()
+    files = contents.source_files()
     digest = digest_of(
-        dependencies_digest(target), *handlers, *(f"{name} {digest_of(data)}" for name, data in files.items())
+        contents.digest(target.platform), *handlers, *(f"{name} {digest_of(data)}" for name, data in files.items())
     )
-    path = cache / f"{target.name}-{digest}.zip"
+    path = cache / f"{target.name}-{contents.name}-{digest}.zip"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
         with open(cache / "lock", "w") as lock, tempfile.TemporaryDirectory(dir=cache) as folder:
             fcntl.flock(lock, fcntl.LOCK_EX)  # tests, `make up` and a synth may build at the same time
-            assemble(target, handlers, files, dependencies(target, cache), Path(folder), path)
+            assemble(target, handlers, files, libraries(target, contents, cache), Path(folder), path)
     return Bundle(path, digest, bytecode=target.python is not None)
 
 
@@ -122,16 +103,18 @@ def assemble(
     unfinished = folder / "bundle.zip"
     shutil.copyfile(packages.with_suffix(".zip"), unfinished)
     write_zip(source, unfinished, mode="a")
+    if problems := bundle_checks.size_problems(unfinished):
+        raise BundleError("\n".join(problems))
     unfinished.replace(path)
 
 
-def dependencies(target: Target, cache: Path) -> Path:
-    """Return the folder of the installed dependencies, which has its zip beside it."""
-    path = cache / f"{target.name}-dependencies-{dependencies_digest(target)}"
+def libraries(target: Target, contents: Contents, cache: Path) -> Path:
+    """Return the folder of the installed libraries, which has its zip beside it."""
+    path = cache / f"{target.name}-{contents.name}-libraries-{contents.digest(target.platform)}"
     if not path.with_suffix(".zip").exists():
         with tempfile.TemporaryDirectory(dir=cache) as folder:
             packages = Path(folder) / "packages"
-            install(target, packages)
+            install(target, contents, packages)
             write_zip(packages, packages.with_suffix(".zip"), mode="w")
             shutil.rmtree(path, ignore_errors=True)
             packages.rename(path)
@@ -139,30 +122,14 @@ def dependencies(target: Target, cache: Path) -> Path:
     return path
 
 
-def install(target: Target, packages: Path) -> None:
-    """Install the locked dependencies into `packages`, without what no function reads."""
+def install(target: Target, contents: Contents, packages: Path) -> None:
+    """Install the locked libraries into `packages`, without what no function reads."""
     command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--require-hashes", "--target", str(packages)]
-    run([*command, *target.install, "--requirements", str(REQUIREMENTS)])
+    run([*command, *target.install, "--requirements", str(contents.requirements)])
+    contents.prune(packages)
     if target.name == "aws" and (problems := bundle_checks.platform_problems(packages)):
         raise BundleError("\n".join(["These would not load on Lambda (Python 3.13, arm64):", *problems]))
-    prune(packages)
     compile_folder(target, packages)
-
-
-def prune(packages: Path) -> None:
-    """Delete command-line scripts, the installer's notes and the models of AWS services we do not call."""
-    shutil.rmtree(packages / "bin", ignore_errors=True)
-    for info in packages.glob("*.dist-info"):
-        for name in INSTALLER_FILES:
-            (info / name).unlink(missing_ok=True)
-    for service in (packages / "botocore" / "data").iterdir():
-        if service.is_dir() and service.name not in AWS_SERVICES:
-            shutil.rmtree(service)
-    for resource in (packages / "boto3" / "data").iterdir():
-        if resource.is_dir():  # the `boto3.resource` interface, which we do not use
-            shutil.rmtree(resource)
-    for lock in packages.glob(".lock"):
-        lock.unlink()
 
 
 def compile_folder(target: Target, folder: Path) -> None:
@@ -180,24 +147,6 @@ def write_zip(folder: Path, path: Path, mode: str) -> None:
             entry.external_attr = 0o644 << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, file.read_bytes())
-
-
-def source_files() -> dict[str, bytes]:
-    """Return the functions' own files: path in the bundle -> content, in a fixed order."""
-    files = [*sorted((ROOT / "lambdas").rglob("*.py")), OPENAPI]
-    return {file.relative_to(ROOT).as_posix(): file.read_bytes() for file in files if file.exists()}
-
-
-def dependencies_digest(target: Target) -> str:
-    """Return what stands for a target's dependencies as they are installed, pruned and compiled."""
-    return digest_of(target.platform, REQUIREMENTS.read_bytes(), *sorted(AWS_SERVICES))
-
-
-def digest_of(*parts: str | bytes) -> str:
-    """Return 16 hexadecimal digits that stand for the parts, in order."""
-    return hashlib.sha256(b"\0".join(part.encode() if isinstance(part, str) else part for part in parts)).hexdigest()[
-        :16
-    ]
 
 
 def python_version(python: str) -> str | None:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraint
 # No hyphen: rules match names by the prefix `slipway-<stage>-`, and `dev-` must not match a stage `dev-two`.
 StageName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{1,11}$")]
 InstanceType = Annotated[str, StringConstraints(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")]
+BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s]+)$")]
 Domain = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
 RetentionDays = Literal[1, 3, 7, 14, 30, 90, 180, 365]
@@ -58,8 +59,16 @@ class Settings(Model):
     permissions_boundary_arn: Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::")] | None = None
     existing_user_pool: ExistingUserPool | None = None
     log_retention_days: RetentionDays = 30
-    max_dataset_bytes: Annotated[int, Field(ge=2**20, le=5 * 2**40)] = 2 * 2**30
-    """What one processing function can read in its 15 minutes."""
+    max_dataset_bytes: Annotated[int, Field(ge=2**20, le=5 * 2**40)] = 100 * 2**30
+    """All files of a dataset version together."""
+    storage_quota_bytes: Annotated[int, Field(ge=2**20)] = 500 * 2**30
+    """What one user's datasets may hold, all their versions together."""
+    processing_function_bytes: Annotated[int, Field(ge=0, le=8 * 2**30)] = 2**30
+    """Datasets up to this size are read by a function, in its 15 minutes; larger ones by a SageMaker Processing job."""
+    processing_instance_type: InstanceType = "ml.m5.xlarge"
+    """What a SageMaker Processing job runs on."""
+    import_buckets: list[BucketName] = []
+    """Buckets of yours from which users may make datasets; every user may read every object in them."""
     max_model_bytes: Annotated[int, Field(ge=2**20, le=5 * 2**40)] = 2**39
     """All files of a model version together: what one function can have S3 put into a ZIP in its 15 minutes."""
     cors_origins: Annotated[list[Origin], Field(min_length=1)] = ["*"]

@@ -8,7 +8,7 @@ from aws_cdk import aws_iam as iam
 
 from cdk_app.settings import load_settings
 from stacks.data import DataStack
-from stacks.functions import functions_bundle
+from stacks.functions import bundles_of
 from stacks.platform import PlatformStack
 
 
@@ -19,9 +19,9 @@ class Slipway(cdk.App):
         super().__init__(outdir=outdir, context=context)
         stage = self.node.try_get_context("stage") or "dev"
         self.settings = load_settings(self.node.try_get_context("stages"), stage)
-        self.bundle = functions_bundle(self.settings)
-        self.data = DataStack(self, self.settings, self.bundle)
-        self.platform = PlatformStack(self, self.settings, self.bundle)
+        self.bundles = bundles_of(self.settings)
+        self.data = DataStack(self, self.settings, self.bundles)
+        self.platform = PlatformStack(self, self.settings, self.bundles)
         self.platform.add_stack_dependency(self.data)
         if self.settings.permissions_boundary_arn:
             boundary = iam.ManagedPolicy.from_managed_policy_arn(

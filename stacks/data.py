@@ -17,7 +17,7 @@ from cdk_app.constructs.bucket import Bucket
 from cdk_app.constructs.table import Table
 from cdk_app.constructs.user_pool import UserPool
 from cdk_app.settings import Settings
-from stacks.functions import Functions
+from stacks.functions import Functions, bucket_arn
 
 NOUN_TABLES = ["accounts", "datasets", "models", "jobs", "endpoints"]
 TABLES = [*NOUN_TABLES, "waits", "models-index"]
@@ -31,7 +31,7 @@ CLIENT = "user-pool-client-id"
 class DataStack(cdk.Stack):
     """Tables, buckets and users of one stage."""
 
-    def __init__(self, scope: Construct, settings: Settings, code: Bundle) -> None:
+    def __init__(self, scope: Construct, settings: Settings, bundles: Mapping[str, Bundle]) -> None:
         super().__init__(scope, f"slipway-{settings.stage}-data", termination_protection=settings.retain_data)
         made: dict[str, str] = {}
         for noun in NOUN_TABLES:
@@ -46,15 +46,15 @@ class DataStack(cdk.Stack):
         for name in BUCKETS:
             bucket = Bucket(self, f"{name.capitalize()}Bucket", settings=settings, expiring=EXPIRING.get(name))
             made[f"{name}-bucket"] = bucket.bucket_name
-        made |= self._users(settings, code, made["accounts-table"])
+        made |= self._users(settings, bundles, made["accounts-table"])
         for name, value in made.items():
             ssm.StringParameter(self, f"Parameter-{name}", parameter_name=parameter(settings, name), string_value=value)
 
-    def _users(self, settings: Settings, code: Bundle, accounts_table: str) -> dict[str, str]:
+    def _users(self, settings: Settings, bundles: Mapping[str, Bundle], accounts_table: str) -> dict[str, str]:
         existing = settings.existing_user_pool
         if existing:
             return {USER_POOL: existing.user_pool_id, CLIENT: existing.client_id}
-        functions = Functions(self, settings, code)
+        functions = Functions(self, settings, bundles)
         functions.variables["ACCOUNTS_TABLE"] = accounts_table
         functions.resources["accounts-table"] = [table_arn(self, accounts_table)]
         functions.add("accounts_pre_sign_up")
@@ -78,9 +78,11 @@ class Data:
             arns[f"{name}-table"] = [table_arn(stack, table)]
             arns[f"{name}-table/by_id"] = [f"{table_arn(stack, table)}/index/by_id"]
         for name, bucket in self.buckets.items():
-            arns[f"{name}-bucket"] = [f"arn:{stack.partition}:s3:::{bucket}"]
-            arns[f"{name}-bucket/*"] = [f"arn:{stack.partition}:s3:::{bucket}/*"]
-        arns["jobs-bucket/config"] = [f"arn:{stack.partition}:s3:::{self.buckets['jobs']}/*/config/config.json"]
+            arns[f"{name}-bucket"] = [bucket_arn(stack, bucket)]
+            arns[f"{name}-bucket/*"] = [f"{bucket_arn(stack, bucket)}/*"]
+        arns["jobs-bucket/config"] = [f"{bucket_arn(stack, self.buckets['jobs'])}/*/config/config.json"]
+        for folder in ("files", "processed"):
+            arns[f"datasets-bucket/{folder}"] = [f"{bucket_arn(stack, self.buckets['datasets'])}/*/{folder}/*"]
         pool = stack.format_arn(service="cognito-idp", resource="userpool", resource_name=self.user_pool_id)
         return arns | {"user-pool": [pool]}
 

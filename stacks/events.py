@@ -14,6 +14,7 @@ from constructs import Construct
 from cdk_app.constructs.acknowledge import acknowledge
 from cdk_app.settings import Settings
 from stacks.functions import Functions
+from stacks.processing import JOB_PREFIX
 
 BROKEN = ["FAILED", "TIMED_OUT", "ABORTED"]
 # Workflow -> the function that cleans up after it.
@@ -59,6 +60,13 @@ class Events(Construct):
             "aws.sagemaker",
             "SageMaker Training Job State Change",
             {"TrainingJobName": [{"prefix": "AWSBatch"}]},  # what Batch's own names begin with
+        )
+        self._rule(
+            "ProcessingJobs",
+            "datasets_recover",
+            "aws.sagemaker",
+            "SageMaker Processing Job State Change",
+            {"ProcessingJobName": [{"prefix": JOB_PREFIX}]},
         )
         self._rule(
             "Endpoints",

@@ -10,42 +10,58 @@ from constructs import Construct
 from cdk_app.constructs.acknowledge import acknowledge_wildcards
 from cdk_app.constructs.role import Role
 from cdk_app.settings import Settings
+from stacks.functions import bucket_arn
 
 ASSETS = "cdk-hnb659fds-container-assets"  # the bootstrap's image repository
 
 
 def execution_role(scope: Construct, *, settings: Settings, buckets: dict[str, str]) -> Role:
     """Return the role of training jobs and endpoints; `buckets` maps datasets, models and jobs to bucket names."""
-    stack = cdk.Stack.of(scope)
-    given = statements(stack, settings, buckets) + (network(stack, settings) if settings.vpc else [])
+    groups = ("TrainingJobs", f"Endpoints/slipway-{settings.stage}-*")
+    given = [*files(scope, settings, buckets), *for_any_container(scope, settings, *groups)]
+    reason = "SageMaker moves every job's files, logs and figures; the names below the prefix are made at run time."
+    return sagemaker_role(scope, "ExecutionRole", given, reason)
+
+
+def sagemaker_role(scope: Construct, id: str, given: list[iam.PolicyStatement], reason: str) -> Role:
+    """Return a role that SageMaker takes for this account only; `reason` says why resources have wildcards."""
     role = Role(
         scope,
-        "ExecutionRole",
+        id,
         service="sagemaker.amazonaws.com",
         statements=given,
-        conditions={"StringEquals": {"aws:SourceAccount": stack.account}},
+        conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(scope).account}},
     )
-    reason = "SageMaker moves every job's files, logs and figures; the names below the prefix are made at run time."
     acknowledge_wildcards(role, {arn: reason for statement in given for arn in statement.resources})
     return role
 
 
-def statements(stack: cdk.Stack, settings: Settings, buckets: dict[str, str]) -> list[iam.PolicyStatement]:
-    """Return what every container needs SageMaker to do."""
-    bucket = {name: f"arn:{stack.partition}:s3:::{value}" for name, value in buckets.items()}
-    written = [f"{bucket['jobs']}/*/{folder}/*" for folder in ("output", "checkpoints")]
-    groups = [f"/aws/sagemaker/{name}:*" for name in ("TrainingJobs", f"Endpoints/slipway-{settings.stage}-*")]
-    colon = cdk.ArnFormat.COLON_RESOURCE_NAME
-    logs = [stack.format_arn(service="logs", resource="log-group", resource_name=n, arn_format=colon) for n in groups]
+def files(scope: Construct, settings: Settings, buckets: dict[str, str]) -> list[iam.PolicyStatement]:
+    """Return which objects training and serving read and write."""
+    jobs = bucket_arn(scope, buckets["jobs"])
+    read = [bucket_arn(scope, name) for name in (*buckets.values(), *settings.import_buckets)]
+    return [
+        allow("s3:ListBucket", *read),
+        allow("s3:GetObject", *(f"{arn}/*" for arn in read)),
+        allow("s3:PutObject s3:AbortMultipartUpload", f"{jobs}/*/output/*", f"{jobs}/*/checkpoints/*"),
+        # A checkpoint that a container deletes is deleted in S3 too.
+        allow("s3:DeleteObject", f"{jobs}/*/checkpoints/*"),
+    ]
+
+
+def for_any_container(scope: Construct, settings: Settings, *groups: str) -> list[iam.PolicyStatement]:
+    """Return what SageMaker does for every container; `groups` are its log groups below /aws/sagemaker/."""
+    stack, colon = cdk.Stack.of(scope), cdk.ArnFormat.COLON_RESOURCE_NAME
+    logs = [
+        stack.format_arn(
+            service="logs", resource="log-group", resource_name=f"/aws/sagemaker/{group}:*", arn_format=colon
+        )
+        for group in groups
+    ]
     repository = stack.format_arn(
         service="ecr", resource="repository", resource_name=f"{ASSETS}-{stack.account}-{stack.region}"
     )
     given = [
-        allow("s3:ListBucket", *bucket.values()),
-        allow("s3:GetObject", *(f"{arn}/*" for arn in bucket.values())),
-        allow("s3:PutObject s3:AbortMultipartUpload", *written),
-        # A checkpoint that a container deletes is deleted in S3 too.
-        allow("s3:DeleteObject", f"{bucket['jobs']}/*/checkpoints/*"),
         allow("logs:CreateLogGroup logs:CreateLogStream logs:DescribeLogStreams logs:PutLogEvents", *logs),
         allow("ecr:BatchCheckLayerAvailability ecr:BatchGetImage ecr:GetDownloadUrlForLayer", repository),
         allow("ecr:GetAuthorizationToken", "*"),
@@ -53,7 +69,7 @@ def statements(stack: cdk.Stack, settings: Settings, buckets: dict[str, str]) ->
     ]
     if settings.kms_key_arn:
         given.append(allow("kms:CreateGrant kms:Decrypt kms:DescribeKey kms:GenerateDataKey", settings.kms_key_arn))
-    return given
+    return given + (network(stack, settings) if settings.vpc else [])
 
 
 def network(stack: cdk.Stack, settings: Settings) -> list[iam.PolicyStatement]:

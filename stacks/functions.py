@@ -3,13 +3,17 @@
 With its grants it becomes a Lambda.
 """
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from cdk_app import bundle
+from cdk_app.bundle import Bundle, aws_target, build, local_target
+from cdk_app.bundle_contents import CONTENTS
 from cdk_app.constructs.acknowledge import acknowledge_wildcards
 from cdk_app.constructs.function import Function
 from cdk_app.settings import Settings
@@ -18,41 +22,65 @@ from stacks.grants import ANYWHERE, GRANTS, WILDCARDS
 
 @dataclass(frozen=True)
 class Spec:
-    """A function before it is deployed; `memory` in MiB (and with it the share of a CPU), `timeout` in seconds."""
+    """A function before it is deployed.
+
+    `memory` and `disk` (its /tmp) in MiB, and with the memory comes its share of a CPU; `timeout` in seconds; `bundle`
+    names its code in cdk_app/bundle_contents.py.
+    """
 
     handler: str
     variables: str
     memory: int = 512
     timeout: int = 60
+    disk: int = 512
+    bundle: str = "functions"
 
 
-API = {"memory": 1024, "timeout": 29}  # API Gateway waits 29 s
+def api(handler: str, variables: str) -> Spec:
+    """Return a function that answers requests, for which API Gateway waits 29 s."""
+    return Spec(handler, variables, memory=1024, timeout=29)
+
+
 FUNCTIONS = {
-    "accounts": Spec(
+    "accounts": api(
         "lambdas.accounts.handler.handler",
         "ACCOUNTS_TABLE DATASETS_TABLE MODELS_TABLE JOBS_TABLE ENDPOINTS_TABLE USER_POOL_ID USER_POOL_CLIENT_ID "
         "SIGN_UP SIGN_UP_DOMAINS",
-        **API,
     ),
     "accounts_pre_sign_up": Spec(
         "lambdas.accounts.tasks.pre_sign_up", "ACCOUNTS_TABLE SIGN_UP SIGN_UP_DOMAINS AUTO_CONFIRM", timeout=5
     ),
-    "datasets": Spec(
+    "datasets": api(
         "lambdas.datasets.handler.handler",
-        "DATASETS_TABLE WAITS_TABLE DATASETS_BUCKET PROCESS_WORKFLOW_ARN MAX_DATASET_BYTES",
-        **API,
+        "DATASETS_TABLE WAITS_TABLE DATASETS_BUCKET PROCESS_WORKFLOW_ARN "
+        "MAX_DATASET_BYTES STORAGE_QUOTA_BYTES IMPORT_BUCKETS",
     ),
     "datasets_process": Spec(
-        "lambdas.datasets.tasks.process", "DATASETS_TABLE WAITS_TABLE DATASETS_BUCKET", memory=1024, timeout=900
+        "lambdas.datasets.tasks.process",
+        "DATASETS_TABLE WAITS_TABLE DATASETS_BUCKET PROCESSING_FUNCTION_BYTES",
+        timeout=300,
+    ),
+    "datasets_import": Spec("lambdas.datasets.tasks.copy", "DATASETS_TABLE DATASETS_BUCKET", memory=1024, timeout=900),
+    "datasets_profile": Spec(
+        "lambdas.processing.tasks.profile",
+        "",
+        memory=2048,
+        timeout=900,
+        disk=10_240,  # for what a workbook or a JSON file becomes when it is converted
+        bundle="processing",
+    ),
+    "datasets_submit": Spec(
+        "lambdas.datasets.tasks.submit",
+        "STAGE DATASETS_TABLE WAITS_TABLE DATASETS_BUCKET PROCESSING_IMAGE PROCESSING_ROLE_ARN "
+        "PROCESSING_INSTANCE_TYPE VPC_CONFIG KMS_KEY_ARN",
     ),
     "datasets_recover": Spec(
         "lambdas.datasets.tasks.recover", "DATASETS_TABLE WAITS_TABLE DATASETS_BUCKET PROCESS_WORKFLOW_ARN", timeout=300
     ),
-    "models": Spec(
+    "models": api(
         "lambdas.models.handler.handler",
         "MODELS_TABLE MODELS_INDEX_TABLE WAITS_TABLE MODELS_BUCKET SCAN_WORKFLOW_ARN ARCHIVE_WORKFLOW_ARN "
         "MAX_MODEL_BYTES",
-        **API,
     ),
     "models_process": Spec(
         "lambdas.models.tasks.process",
@@ -70,10 +98,9 @@ FUNCTIONS = {
     "models_rebuild": Spec(
         "lambdas.models.tasks.rebuild", "MODELS_TABLE MODELS_INDEX_TABLE WAITS_TABLE MODELS_BUCKET", timeout=900
     ),
-    "jobs": Spec(
+    "jobs": api(
         "lambdas.jobs.handler.handler",
         "JOBS_TABLE WAITS_TABLE DATASETS_TABLE TRAIN_WORKFLOW_ARN JOBS_CONTROL_FUNCTION INSTANCE_TYPES",
-        **API,
     ),
     "jobs_submit": Spec(
         "lambdas.jobs.tasks.submit",
@@ -93,11 +120,10 @@ FUNCTIONS = {
         timeout=300,
     ),
     "jobs_progress": Spec("lambdas.jobs.tasks.progress", "STAGE JOBS_TABLE"),
-    "endpoints": Spec(
+    "endpoints": api(
         "lambdas.endpoints.handler.handler",
         "STAGE ENDPOINTS_TABLE WAITS_TABLE MODELS_TABLE MODELS_BUCKET DEPLOY_WORKFLOW_ARN TEARDOWN_WORKFLOW_ARN "
         "INSTANCE_TYPES",
-        **API,
     ),
     "endpoints_deploy": Spec(
         "lambdas.endpoints.tasks.deploy",
@@ -108,14 +134,19 @@ FUNCTIONS = {
         "STAGE ENDPOINTS_TABLE WAITS_TABLE MODELS_TABLE DEPLOY_WORKFLOW_ARN TEARDOWN_WORKFLOW_ARN",
         timeout=300,
     ),
-    "system": Spec("lambdas.system.handler.handler", "", **API),
+    "system": api("lambdas.system.handler.handler", ""),
 }
 
 
-def functions_bundle(settings: Settings) -> bundle.Bundle:
-    """Return the code that all functions of a stage share; raises BundleError when it could not run there."""
-    target = bundle.local_target() if settings.stage == "local" else bundle.aws_target()
-    return bundle.build(target, [spec.handler for spec in FUNCTIONS.values()])
+def handlers(bundle: str) -> list[str]:
+    """Return the handlers of a bundle's functions."""
+    return [spec.handler for spec in FUNCTIONS.values() if spec.bundle == bundle]
+
+
+def bundles_of(settings: Settings) -> dict[str, Bundle]:
+    """Return the code of a stage's functions by the bundles' names; raises BundleError when it could not run there."""
+    target = local_target() if settings.stage == "local" else aws_target()
+    return {name: build(target, contents, handlers(name)) for name, contents in CONTENTS.items()}
 
 
 class Functions(dict[str, Function]):
@@ -124,12 +155,19 @@ class Functions(dict[str, Function]):
     `resources` (the names that the grants use -> ARNs) and `variables` are filled in as things are made.
     """
 
-    def __init__(self, scope: Construct, settings: Settings, code: bundle.Bundle) -> None:
+    def __init__(self, scope: Construct, settings: Settings, bundles: Mapping[str, Bundle]) -> None:
         super().__init__()
         self._scope = scope
         self._settings = settings
-        self._code = lambda_.Code.from_asset(str(code.path), asset_hash=code.digest)
-        self.resources: dict[str, list[str]] = {ANYWHERE: ["*"]}
+        self._code = {
+            name: lambda_.Code.from_asset(str(bundle.path), asset_hash=bundle.digest)
+            for name, bundle in bundles.items()
+        }
+        self.resources: dict[str, list[str]] = {
+            ANYWHERE: ["*"],
+            "import-buckets": [bucket_arn(scope, name) for name in settings.import_buckets],
+            "import-buckets/*": [f"{bucket_arn(scope, name)}/*" for name in settings.import_buckets],
+        }
         self.variables: dict[str, str] = {
             "STAGE": settings.stage,
             "SIGN_UP": settings.sign_up,
@@ -137,6 +175,8 @@ class Functions(dict[str, Function]):
             "AUTO_CONFIRM": str(settings.auto_confirm).lower(),
             "MAX_DATASET_BYTES": str(settings.max_dataset_bytes),
             "MAX_MODEL_BYTES": str(settings.max_model_bytes),
+            "STORAGE_QUOTA_BYTES": str(settings.storage_quota_bytes),
+            "IMPORT_BUCKETS": json.dumps(settings.import_buckets),
             "KMS_KEY_ARN": settings.kms_key_arn or "",
         }
 
@@ -144,21 +184,24 @@ class Functions(dict[str, Function]):
         """Make functions; everything that their variables and grants name must be known by now."""
         for key in keys:
             spec = FUNCTIONS[key]
-            given = [self._statement(actions, resource) for actions, resource in GRANTS[key]]
+            # A policy may not name no resource at all: what a stage does not have is granted to nobody.
+            grants = [(actions, resource) for actions, resource in GRANTS[key] if self.resources[resource]]
+            given = [self._statement(actions, resource) for actions, resource in grants]
             names = {"POWERTOOLS_SERVICE_NAME": key}
             function = Function(
                 self._scope,
                 "".join(word.capitalize() for word in key.split("_")),
                 settings=self._settings,
-                code=self._code,
+                code=self._code[spec.bundle],
                 handler=spec.handler,
                 environment=names | {name: self.variables[name] for name in spec.variables.split()},
                 statements=given + (self._decrypt() if given else []),
                 memory=spec.memory,
                 timeout=spec.timeout,
+                disk=spec.disk,
             )
             wildcards = {
-                arn: WILDCARDS[name] for _, name in GRANTS[key] if name in WILDCARDS for arn in self.resources[name]
+                arn: WILDCARDS[name] for _, name in grants if name in WILDCARDS for arn in self.resources[name]
             }
             acknowledge_wildcards(function.own_role, wildcards)
             self[key] = function
@@ -176,3 +219,8 @@ class Functions(dict[str, Function]):
     def _decrypt(self) -> list[iam.PolicyStatement]:
         key = self._settings.kms_key_arn
         return [iam.PolicyStatement(actions=["kms:Decrypt", "kms:GenerateDataKey"], resources=[key])] if key else []
+
+
+def bucket_arn(scope: Construct, name: str) -> str:
+    """Return the ARN of a bucket."""
+    return f"arn:{cdk.Stack.of(scope).partition}:s3:::{name}"

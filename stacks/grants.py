@@ -1,6 +1,7 @@
 """Who may touch what: every function's permissions, and nothing else. Read this file to review them all.
 
-Function -> (service and actions, resource); `stacks/functions.py` says what each resource's name stands for.
+Function -> (service and actions, resource); `stacks/functions.py` says what each resource's name stands for. What a
+stage has none of, such as buckets to import from, is granted to nobody.
 No API function may create anything at SageMaker or Batch or pass a role: only the tasks do.
 """
 
@@ -26,20 +27,45 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("dynamodb: PutItem DeleteItem", "waits-table"),
         ("s3: ListBucket", "datasets-bucket"),
         ("s3: PutObject GetObject DeleteObject ListMultipartUploadParts AbortMultipartUpload", "datasets-bucket/*"),
+        ("s3: ListBucket", "import-buckets"),
+        ("s3: GetObject", "import-buckets/*"),
         ("states: StartExecution", "process-workflow"),
     ],
     "datasets_process": [
         ("dynamodb: GetItem UpdateItem", "datasets-table"),
         ("dynamodb: DeleteItem", "waits-table"),
+        ("s3: ListBucket", "datasets-bucket"),
         ("s3: GetObject PutObject", "datasets-bucket/*"),
+    ],
+    "datasets_import": [
+        ("dynamodb: GetItem", "datasets-table"),
+        ("s3: ListBucket", "import-buckets"),
+        ("s3: GetObject", "import-buckets/*"),
+        ("s3: ListBucket", "datasets-bucket"),
+        ("s3: PutObject AbortMultipartUpload", "datasets-bucket/files"),
+    ],
+    # It reads what strangers made, with libraries that may have holes: files only, and no record.
+    "datasets_profile": [
+        ("s3: GetObject", "datasets-bucket/*"),
+        ("s3: GetObject", "import-buckets/*"),
+        ("s3: PutObject", "datasets-bucket/processed"),
+    ],
+    "datasets_submit": [
+        ("dynamodb: GetItem", "datasets-table"),
+        ("dynamodb: GetItem UpdateItem", "waits-table"),
+        ("sagemaker: CreateProcessingJob AddTags", "processing-jobs"),
+        ("iam: PassRole", "processing-role"),
+        ("states: SendTaskSuccess", ANYWHERE),
     ],
     "datasets_recover": [
         ("dynamodb: GetItem UpdateItem", "datasets-table"),
-        ("dynamodb: Scan DeleteItem", "waits-table"),
+        ("dynamodb: Scan GetItem DeleteItem", "waits-table"),
         ("s3: ListBucket", "datasets-bucket"),
-        ("s3: DeleteObject AbortMultipartUpload", "datasets-bucket/*"),
+        ("s3: GetObject PutObject DeleteObject AbortMultipartUpload", "datasets-bucket/*"),
+        ("sagemaker: DescribeProcessingJob StopProcessingJob", "processing-jobs"),
         ("states: StartExecution", "process-workflow"),
         ("states: DescribeExecution", "process-workflow/executions"),
+        ("states: SendTaskSuccess SendTaskFailure SendTaskHeartbeat", ANYWHERE),
     ],
     # ------------------------------------------------------------------------------------------------ models
     "models": [
@@ -187,12 +213,16 @@ WILDCARDS = {
     "datasets-bucket/*": OWNED,
     "models-bucket/*": OWNED,
     "jobs-bucket/*": OWNED,
+    "datasets-bucket/files": "The files of any owner's version, and nothing beside them.",
+    "datasets-bucket/processed": "What processing makes of any owner's version, and nothing beside it.",
+    "import-buckets/*": "The stage's owner named these buckets for everybody to read from.",
     "jobs-bucket/config": "The configuration of any owner's job, and no other object of the bucket.",
     "process-workflow/executions": EXECUTIONS,
     "scan-workflow/executions": EXECUTIONS,
     "train-workflow/executions": EXECUTIONS,
     "deploy-workflow/executions": EXECUTIONS,
     "teardown-workflow/executions": EXECUTIONS,
+    "processing-jobs": "The names of processing jobs are the ids of versions, which are made at run time.",
     "service-jobs": "Batch makes the id of a service job when it is submitted; there is no narrower form before.",
     "training-jobs": "Batch makes the names of training jobs: AWSBatch, our id, 32 digits.",
     "training-logs": "The streams of one log group; which of them a request may read is decided by the job's record.",

@@ -1,5 +1,7 @@
 """The stack that works: API, functions, workflows, queues and rules. Nothing in it is kept when it goes."""
 
+from collections.abc import Mapping
+
 import aws_cdk as cdk
 from constructs import Construct
 
@@ -9,6 +11,7 @@ from stacks.api import add_api
 from stacks.data import data_of
 from stacks.events import WATCHERS, Events
 from stacks.functions import Functions
+from stacks.processing import Processing
 from stacks.serving import endpoint_resources
 from stacks.training import Training
 from stacks.training_logs import TrainingLogs
@@ -18,16 +21,20 @@ from stacks.workflows import add_workflows
 class PlatformStack(cdk.Stack):
     """Everything of one stage but its data."""
 
-    def __init__(self, scope: Construct, settings: Settings, code: Bundle) -> None:
+    def __init__(self, scope: Construct, settings: Settings, bundles: Mapping[str, Bundle]) -> None:
         super().__init__(scope, f"slipway-{settings.stage}-platform")
         data = data_of(self, settings)
-        functions = Functions(self, settings, code)
+        functions = Functions(self, settings, bundles)
         functions.resources |= data.resources(self)
         functions.variables |= data.variables()
 
         training = Training(self, "Training", settings=settings, buckets=dict(data.buckets))
         functions.resources |= training.resources() | endpoint_resources(self, settings)
         functions.variables |= training.variables(settings)
+
+        processing = Processing(self, "Processing", settings=settings, bucket=data.buckets["datasets"])
+        functions.resources |= processing.resources()
+        functions.variables |= processing.variables(settings)
 
         workflows = add_workflows(self, settings, functions)
         functions.variables["JOBS_REGISTER_FUNCTION"] = functions["jobs_register"].function_name

@@ -11,7 +11,15 @@ from stacks.functions import Functions
 LAMBDAS = Path(__file__).resolve().parent.parent / "lambdas"
 # Workflow -> its definition, and the functions by the names they have there.
 WORKFLOWS = {
-    "process": ("datasets/process.asl.json", {"DatasetsProcessArn": "datasets_process"}),
+    "process": (
+        "datasets/process.asl.json",
+        {
+            "DatasetsProcessArn": "datasets_process",
+            "DatasetsImportArn": "datasets_import",
+            "DatasetsProfileArn": "datasets_profile",
+            "DatasetsSubmitArn": "datasets_submit",
+        },
+    ),
     "scan": ("models/scan.asl.json", {"ModelsProcessArn": "models_process", "ModelsScanArn": "models_scan"}),
     "archive": ("models/archive.asl.json", {"ModelsArchiveArn": "models_archive"}),
     "train": ("jobs/train.asl.json", {"JobsSubmitArn": "jobs_submit", "JobsRegisterArn": "jobs_register"}),

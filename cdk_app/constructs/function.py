@@ -14,7 +14,7 @@ from cdk_app.settings import Settings
 
 
 class Function(lambda_.Function):
-    """A function of the bundle; `memory` in MiB, `timeout` in seconds."""
+    """A function of the bundle; `memory` and `disk` (its /tmp) in MiB, `timeout` in seconds."""
 
     def __init__(
         self,
@@ -28,6 +28,7 @@ class Function(lambda_.Function):
         statements: Sequence[iam.PolicyStatement],
         memory: int = 512,
         timeout: int = 29,
+        disk: int = 512,
     ) -> None:
         log_group = LogGroup(scope, f"{id}Logs", settings=settings)
         write_logs = iam.PolicyStatement(
@@ -44,6 +45,8 @@ class Function(lambda_.Function):
             environment=dict(environment),
             memory_size=memory,
             timeout=cdk.Duration.seconds(timeout),
+            # None: the least, and what there is without the property.
+            ephemeral_storage_size=cdk.Size.mebibytes(disk) if disk > 512 else None,
             # Immutable: every permission is in the grants above, none is added behind the reader's back.
             role=role.without_policy_updates(),
             log_group=log_group,

@@ -21,6 +21,8 @@ EVERYTHING = {
     "kms_key_arn": KEY,
     "permissions_boundary_arn": BOUNDARY,
     "existing_user_pool": {"user_pool_id": "us-east-1_Existing1", "client_id": "existingclient"},
+    "processing_instance_type": "ml.c5.2xlarge",
+    "import_buckets": ["raw-data", "raw.data.two"],
     "cors_origins": ["https://console.example.com"],
 }
 STAGES = CONTEXT["stages"] | {"everything": EVERYTHING}

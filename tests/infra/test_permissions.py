@@ -3,7 +3,10 @@
 Run: python -m pytest tests/infra/test_permissions.py
 """
 
+import re
 from collections.abc import Callable
+
+import pytest
 
 from stacks.api import PUBLIC_ROUTES, ROUTES
 from stacks.grants import ANYWHERE, GRANTS, WILDCARDS
@@ -43,13 +46,17 @@ WILDCARD_RESOURCES = {
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/config/config.json",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/output/*",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/checkpoints/*",
+    "arn:<AWS::Partition>:s3:::<datasetsbucket>/*/files/*",
+    "arn:<AWS::Partition>:s3:::<datasetsbucket>/*/processed/*",
     f"arn:<AWS::Partition>:batch:{HERE}:service-job/*",
     f"arn:<AWS::Partition>:sagemaker:{HERE}:training-job/AWSBatch*",
     f"arn:<AWS::Partition>:sagemaker:{HERE}:training-job/awsbatch*",
+    f"arn:<AWS::Partition>:sagemaker:{HERE}:processing-job/dsv-*",
     f"arn:<AWS::Partition>:sagemaker:{HERE}:endpoint/slipway-dev-*",
     f"arn:<AWS::Partition>:sagemaker:{HERE}:endpoint-config/slipway-dev-*",
     f"arn:<AWS::Partition>:sagemaker:{HERE}:model/slipway-dev-*",
     f"arn:<AWS::Partition>:logs:{HERE}:log-group:/aws/sagemaker/TrainingJobs:*",
+    f"arn:<AWS::Partition>:logs:{HERE}:log-group:/aws/sagemaker/ProcessingJobs:*",
     f"arn:<AWS::Partition>:logs:{HERE}:log-group:/aws/sagemaker/Endpoints/slipway-dev-*:*",
 }
 
@@ -87,18 +94,75 @@ def test_the_scanner_may_write_its_log_and_do_nothing_else(stage: Stage) -> None
     assert function["Environment"]["Variables"] == {"POWERTOOLS_SERVICE_NAME": "models_scan"}
 
 
+def test_what_reads_datasets_writes_below_processed_and_touches_no_record(stage: Stage) -> None:
+    given = [(role, statement) for role, statement in statements(stage) if role.startswith("DatasetsProfile")]
+    writes = [
+        readable(arn)
+        for _, statement in given
+        if listed(statement["Action"]) == ["s3:PutObject"]
+        for arn in listed(statement["Resource"])
+    ]
+    assert writes == ["arn:<AWS::Partition>:s3:::<datasetsbucket>/*/processed/*"]
+    actions = {action for _, statement in given for action in listed(statement["Action"])}
+    allowed = {"logs:CreateLogStream", "logs:PutLogEvents", "s3:GetObject", "s3:PutObject"}
+    assert actions - {"kms:Decrypt", "kms:GenerateDataKey"} == allowed
+    ((_, function),) = (
+        found for found in stage.resources("AWS::Lambda::Function").items() if found[0].startswith("DatasetsProfile")
+    )
+    assert function["Environment"]["Variables"] == {"POWERTOOLS_SERVICE_NAME": "datasets_profile"}
+
+
+def test_processing_jobs_write_below_processed_only(stage: Stage) -> None:
+    ((_, role),) = (r for r in stage.resources("AWS::IAM::Role").items() if r[0].startswith("ProcessingRole"))
+    given = role["Policies"][0]["PolicyDocument"]["Statement"]
+    written = {
+        readable(arn)
+        for statement in given
+        if {"s3:PutObject", "s3:DeleteObject"} & set(listed(statement["Action"]))
+        for arn in listed(statement["Resource"])
+    }
+    assert written == {"arn:<AWS::Partition>:s3:::<datasetsbucket>/*/processed/*"}
+
+
+def test_a_stage_reads_the_buckets_it_imports_from_and_none_where_it_has_none(
+    stage_of: Callable[[str], Stage],
+) -> None:
+    def readers(stage: Stage, resource: str) -> set[str]:
+        return {
+            re.sub(r"Role[0-9A-F]{8}$", "", role)
+            for role, given in statements(stage)
+            if resource in [readable(arn) for arn in listed(given["Resource"])]
+        }
+
+    everything = stage_of("everything")
+    roles = {"Datasets", "DatasetsImport", "TrainingExecution", "Processing"}
+    assert readers(everything, "arn:<AWS::Partition>:s3:::raw-data") == roles
+    assert readers(everything, "arn:<AWS::Partition>:s3:::raw.data.two/*") == roles | {"DatasetsProfile"}
+    buckets = {
+        readable(arn)
+        for _, given in statements(stage_of("dev"))
+        if any(action.startswith("s3:") for action in listed(given["Action"]))
+        for arn in listed(given["Resource"])
+    }
+    assert [arn for arn in buckets if ":::<" not in arn] == []
+
+
 def test_api_functions_make_nothing_at_sagemaker_or_batch_and_pass_no_role() -> None:
-    made = ("CreateModel", "CreateEndpoint", "CreateTrainingJob", "SubmitServiceJob", "PassRole")
+    made = ("CreateModel", "CreateEndpoint", "CreateTrainingJob", "CreateProcessingJob", "SubmitServiceJob", "PassRole")
     for key in {*ROUTES, *PUBLIC_ROUTES}:
         assert [actions for actions, _ in GRANTS[key] if any(name in actions for name in made)] == [], key
 
 
-def test_roles_are_passed_to_sagemaker_only_and_only_the_execution_role(dev: Stage) -> None:
-    passing = [given for _, given in statements(dev) if "iam:PassRole" in listed(given["Action"])]
-    assert len(passing) == 2  # jobs_submit and endpoints_deploy
-    for given in passing:
+def test_roles_are_passed_to_sagemaker_only_and_each_by_those_who_start_its_containers(dev: Stage) -> None:
+    passing = [(role, given) for role, given in statements(dev) if "iam:PassRole" in listed(given["Action"])]
+    passed = {by.partition("Role")[0]: readable(given["Resource"]).partition("Role")[0] for by, given in passing}
+    assert passed == {
+        "JobsSubmit": "<TrainingExecution",
+        "EndpointsDeploy": "<TrainingExecution",
+        "DatasetsSubmit": "<Processing",
+    }
+    for _, given in passing:
         assert given["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
-        assert readable(given["Resource"]).startswith("<TrainingExecutionRole")
 
 
 def test_every_function_has_a_role_of_its_own(stage: Stage) -> None:
@@ -107,8 +171,9 @@ def test_every_function_has_a_role_of_its_own(stage: Stage) -> None:
     assert len(roles) == len(functions)
 
 
-def test_the_execution_role_is_assumed_by_sagemaker_for_this_account_only(dev: Stage) -> None:
-    (role,) = (role for id, role in dev.resources("AWS::IAM::Role").items() if id.startswith("TrainingExecutionRole"))
+@pytest.mark.parametrize("name", ["TrainingExecutionRole", "ProcessingRole"])
+def test_the_containers_roles_are_assumed_by_sagemaker_for_this_account_only(name: str, dev: Stage) -> None:
+    (role,) = (role for id, role in dev.resources("AWS::IAM::Role").items() if id.startswith(name))
     (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"Service": "sagemaker.amazonaws.com"}
     assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}

@@ -34,6 +34,13 @@ POOL = {"user_pool_id": "us-east-1_a", "client_id": "b"}
         ("existing_user_pool", {"user_pool_id": "x"}, "stages.dev.existing_user_pool.client_id"),
         ("log_retention_days", 8, "stages.dev.log_retention_days"),
         ("max_dataset_bytes", 1000, "stages.dev.max_dataset_bytes"),
+        ("max_dataset_bytes", 5 * 2**40 + 1, "stages.dev.max_dataset_bytes"),
+        ("storage_quota_bytes", 1000, "stages.dev.storage_quota_bytes"),
+        ("processing_function_bytes", -1, "stages.dev.processing_function_bytes"),
+        ("processing_instance_type", "m5.xlarge", "stages.dev.processing_instance_type"),
+        ("import_buckets", "raw-data", "stages.dev.import_buckets"),
+        ("import_buckets", ["s3://raw-data"], "stages.dev.import_buckets.0"),
+        ("import_buckets", ["raw-*"], "stages.dev.import_buckets.0"),
         ("max_model_bytes", 5 * 2**40 + 1, "stages.dev.max_model_bytes"),
         ("cors_origins", ["example.com"], "stages.dev.cors_origins.0"),
         ("cors_origins", [], "stages.dev.cors_origins"),
@@ -73,6 +80,7 @@ def test_the_defaults_are_the_safe_ones() -> None:
     assert (settings.retain_data, settings.sign_up, settings.auto_confirm) == (True, "invite", False)
     assert settings.training_instance_types == {"ml.m5.large": 2}
     assert settings.password_minimum_length == 8
+    assert settings.import_buckets == []
 
 
 @pytest.mark.parametrize("name", list(STAGES))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from stacks.functions import FUNCTIONS
-from tests.infra.synthesis import KEY, ROOT, Stage, readable
+from tests.infra.synthesis import KEY, ROOT, Stage, listed, readable
 
 Stages = Callable[[str], Stage]
 # Renaming one of these replaces the table, bucket or pool behind it, and with it what people stored there.
@@ -32,6 +32,7 @@ DIFFERENCES = {
     "Resources/*/Properties/Code/S3Key": "compiled for the machine the functions run on",
     "Resources/*/Properties/Environment/Variables/SIGN_UP": "a setting: anybody may sign up on their own machine",
     "Resources/*/Properties/Environment/Variables/AUTO_CONFIRM": "a setting: no mail is sent on one's own machine",
+    "Resources/*/Properties/Environment/Variables/IMPORT_BUCKETS": "a setting: one's own machine has a bucket to try",
     "Resources/*/Properties/AdminCreateUserConfig/AllowAdminCreateUserOnly": "the pool's side of SIGN_UP",
 }
 # What MiniStack 1.5.33 and the resource handlers of local/emulator_hooks.py can make.
@@ -74,6 +75,20 @@ def comparable(template: dict[str, Any]) -> dict[str, Any]:
     return json.loads(re.sub(r"(AllowEventRuleslipwaystageplatformEvents[A-Za-z]+)[0-9A-F]{8}", r"\1", text))
 
 
+def without_imports(template: dict[str, Any], buckets: list[str]) -> dict[str, Any]:
+    """Return a template whose roles may do nothing with these buckets, a setting in which stages differ."""
+    copy = json.loads(json.dumps(template))
+    endings = tuple(f":s3:::{bucket}{below}" for bucket in buckets for below in ("", "/*"))
+    for resource in copy["Resources"].values():
+        for policy in resource.get("Properties", {}).get("Policies", []):
+            document = policy["PolicyDocument"]
+            for statement in document["Statement"]:
+                arns = listed(statement["Resource"])
+                statement["Resource"] = [arn for arn in arns if not readable(arn).endswith(endings)]
+            document["Statement"] = [statement for statement in document["Statement"] if statement["Resource"]]
+    return copy
+
+
 def differences(left: Any, right: Any, path: str = "") -> Iterator[str]:
     """Yield the paths at which two templates differ."""
     if isinstance(left, dict) and isinstance(right, dict):
@@ -85,9 +100,11 @@ def differences(left: Any, right: Any, path: str = "") -> Iterator[str]:
 
 def test_local_and_dev_differ_only_where_listed(stage_of: Stages) -> None:
     local, dev = stage_of("local"), stage_of("dev")
+    buckets = local.app.settings.import_buckets
+    platforms = [comparable(without_imports(found.platform, buckets)) for found in (local, dev)]
     found = [
         *differences(comparable(local.data), comparable(dev.data)),
-        *differences(comparable(local.platform), comparable(dev.platform)),
+        *differences(platforms[0], platforms[1]),
     ]
     patterns = {path: re.compile(re.escape(path).replace(r"\*", "[^/]+")) for path in DIFFERENCES}
     unlisted = [path for path in found if not any(pattern.fullmatch(path) for pattern in patterns.values())]
@@ -218,6 +235,17 @@ def test_the_key_and_the_network_reach_training_jobs(everything: Stage) -> None:
     assert json.loads(variables["VPC_CONFIG"]) == network
 
 
+def test_the_key_and_the_network_reach_processing_jobs(everything: Stage) -> None:
+    submit, train = (environment(everything, f"lambdas.{noun}.tasks.submit") for noun in ("datasets", "jobs"))
+    for name in ("KMS_KEY_ARN", "VPC_CONFIG"):
+        assert submit[name] == train[name]
+    assert submit["PROCESSING_INSTANCE_TYPE"] == "ml.c5.2xlarge"
+    assert json.loads(environment(everything, "lambdas.datasets.handler.handler")["IMPORT_BUCKETS"]) == [
+        "raw-data",
+        "raw.data.two",
+    ]
+
+
 def test_each_instance_type_has_a_queue_with_its_own_limit(everything: Stage) -> None:
     limits = [
         environment["CapacityLimits"] for environment in everything.resources("AWS::Batch::ServiceEnvironment").values()
@@ -251,5 +279,5 @@ def test_every_variable_is_read_by_some_function_and_every_read_one_is_given() -
         re.findall(r"""(?:variable|optional|mapping|environ\.get|environment\.get)\(\s*["']([A-Z_]+)["']""", text)
     )
     read |= set(re.findall(r'"([A-Z]+_(?:TABLE|WORKFLOW_ARN))"', text))
-    ours = {name for name in read if not name.startswith(("AWS_", "SLIPWAY_", "POWERTOOLS_"))}
+    ours = {name for name in read if not name.startswith(("AWS_", "SAGEMAKER_", "SLIPWAY_", "POWERTOOLS_"))}
     assert ours == given

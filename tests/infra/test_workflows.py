@@ -68,6 +68,72 @@ def test_a_file_that_breaks_the_scanner_is_caught_and_no_more_are_scanned_at_onc
     assert catch["ErrorEquals"] == ["States.ALL"]
 
 
+class TestProcess:
+    """Each way through the workflow that reads a dataset."""
+
+    STATES = json.loads(DEFINITIONS["process"].read_text())["States"]
+
+    @pytest.mark.parametrize(
+        ("way", "states"),
+        [
+            ("copy", ["Copy", "Prepare"]),
+            ("function", ["Profile", "Finish"]),
+            ("job", ["Submit", "Finish"]),
+            ("none", ["Nothing"]),
+        ],
+    )
+    def test_a_version_goes_the_way_that_its_preparation_says(self, way: str, states: list[str]) -> None:
+        ways = {choice["StringEquals"]: choice["Next"] for choice in self.STATES["Way"]["Choices"]}
+        path = [ways[way]]
+        while (state := self.STATES[path[-1]]).get("Next") and len(path) < len(states):
+            path.append(state["Next"])
+        assert path == states
+        assert len(ways) == 4
+        assert "Default" not in self.STATES["Way"]
+
+    @pytest.mark.parametrize("name", ["Copy", "Profile", "Submit"])
+    def test_what_fails_is_settled_with_its_error(self, name: str) -> None:
+        (catch,) = self.STATES[name]["Catch"]
+        assert catch == {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "Fail"}
+        fail, finish = self.STATES["Fail"]["Parameters"]["Payload"], self.STATES["Finish"]["Parameters"]["Payload"]
+        assert fail == finish | {"error.$": "$.error"}
+        assert self.STATES[name]["ResultPath"] is None, "what follows needs owner and id"
+
+    @pytest.mark.parametrize(
+        ("state", "error", "times"),
+        [
+            ("Profile", "MemoryError", 2),
+            ("Profile", "Lambda.TooManyRequestsException", 6),
+            ("Profile", "States.Timeout", 0),
+            ("Profile", "Sandbox.Timedout", 0),
+            ("Copy", "SourceChanged", 0),
+            ("Copy", "States.Timeout", 20),
+            ("Copy", "ClientError", 8),
+            ("Submit", "ProcessingJobFailed", 0),
+            ("Submit", "ProcessingJobStopped", 0),
+            ("Submit", "ResourceLimitExceeded", 576),
+            ("Submit", "ThrottlingException", 576),
+            ("Submit", "ClientError", 5),
+        ],
+    )
+    def test_an_error_is_retried_where_a_retry_may_cure_it(self, state: str, error: str, times: int) -> None:
+        assert retries(self.STATES[state], error) == times
+
+    def test_a_job_waits_half_a_day_for_the_accounts_quota_without_filling_the_executions_history(self) -> None:
+        (wait,) = (retry for retry in self.STATES["Submit"]["Retry"] if "ResourceLimitExceeded" in retry["ErrorEquals"])
+        assert wait["IntervalSeconds"] * wait["MaxAttempts"] / 2 >= 12 * 3600  # with full jitter half of each interval
+        assert wait["MaxAttempts"] * 5 < 25_000  # events that a try leaves, and those that an execution may have
+
+
+def retries(state: dict[str, Any], error: str) -> int:
+    """Return how often Step Functions tries a state again after an error: the first retrier that fits decides."""
+    for retrier in state["Retry"]:
+        names = retrier["ErrorEquals"]
+        if error in names or "States.ALL" in names or ("States.TaskFailed" in names and error != "States.Timeout"):
+            return retrier["MaxAttempts"]
+    return 0
+
+
 def test_a_workflow_that_breaks_wakes_the_function_that_cleans_up(dev: Stage) -> None:
     rules = [
         rule
@@ -89,7 +155,7 @@ def test_everything_that_waits_is_looked_at_every_five_minutes(dev: Stage) -> No
 
 def test_an_event_that_cannot_be_delivered_is_retried_and_then_kept(dev: Stage) -> None:
     targets = [target for rule in dev.resources("AWS::Events::Rule").values() for target in rule["Targets"]]
-    assert len(targets) == 13
+    assert len(targets) == 14
     assert all(target["DeadLetterConfig"] and target["RetryPolicy"]["MaximumRetryAttempts"] for target in targets)
 
 
@@ -102,6 +168,7 @@ def test_training_events_of_other_queues_and_programs_wake_nobody(dev: Stage) ->
     queues = {f"<{id}.JobQueueArn>" for id in dev.resources("AWS::Batch::JobQueue")}
     assert {readable(arn) for arn in patterns["Batch Service Job State Change"]["jobQueue"]} == queues
     assert patterns["SageMaker Training Job State Change"] == {"TrainingJobName": [{"prefix": "AWSBatch"}]}
+    assert patterns["SageMaker Processing Job State Change"] == {"ProcessingJobName": [{"prefix": "dsv-"}]}
     assert patterns["SageMaker Endpoint State Change"] == {"EndpointName": [{"prefix": "slipway-dev-"}]}
 
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from local.api_client import ApiClient
 from local.demo import to_csv
 from local.home import REPOSITORY
-from tests.journeys.conftest import PARAMETERS, PASSWORD, upload
+from tests.journeys.conftest import PARAMETERS, PASSWORD, train, upload
 from tests.journeys.records import Records, copy_unservable_model
 from tests.platform import Platform
 
@@ -234,26 +234,26 @@ def tokens(user: ApiClient) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def estate(
-    platform: Platform, member: ApiClient, rows: list[dict[str, Any]], trained: dict[str, Any]
-) -> Iterator[Estate]:
-    """The owner's data set, ended job, model, and endpoint in service."""
-    model = {"model_id": trained["model"]["model_id"], "version": trained["model"]["version"]}
-    endpoint = member.call("POST", "/endpoints", {"name": "Matrix", "model": model})
+def estate(platform: Platform, new_user: Callable[..., ApiClient], rows: list[dict[str, Any]]) -> Iterator[Estate]:
+    """The data set, ended job, model, and endpoint in service of somebody whom no other journey knows."""
+    owner = new_user()
+    job = train(owner, upload(owner, rows))
+    model = {"model_id": job["model"]["model_id"], "version": job["model"]["version"]}
+    endpoint = owner.call("POST", "/endpoints", {"name": "Matrix", "model": model})
     path = f"/endpoints/{endpoint['id']}"
-    assert member.wait(path, "in_service", "failed")["status"] == "in_service"
-    yield Estate(platform, member, rows, trained, endpoint["id"])
-    member.call("DELETE", path)
+    assert owner.wait(path, "in_service", "failed")["status"] == "in_service"
+    yield Estate(platform, owner, rows, job, endpoint["id"])
+    owner.call("DELETE", path)
 
 
 @pytest.fixture(scope="module")
 def principals(
-    platform: Platform, member: ApiClient, new_user: Callable[..., ApiClient]
+    platform: Platform, estate: Estate, new_user: Callable[..., ApiClient]
 ) -> dict[str, Callable[[str], ApiClient]]:
     """Principal -> what gives their client for an operation."""
-    users = {name: member if name == "owner" else new_user(group) for name, group in GROUPS.items()}
+    users = {name: estate.owner if name == "owner" else new_user(group) for name, group in GROUPS.items()}
     users["no token"] = ApiClient(platform.api_url)
-    users["bad token"] = ApiClient(platform.api_url, forged(id_token(member)))
+    users["bad token"] = ApiClient(platform.api_url, forged(id_token(estate.owner)))
 
     def client(name: str) -> Callable[[str], ApiClient]:
         def of(operation: str) -> ApiClient:

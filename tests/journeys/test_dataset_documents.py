@@ -37,10 +37,15 @@ def pets() -> bytes:
     content, rng = io.BytesIO(), random.Random(7)
     with zipfile.ZipFile(content, "w") as archive:
         for number in range(PETS):
-            picture = io.BytesIO()
-            Image.frombytes("RGB", (48, 32), rng.randbytes(48 * 32 * 3)).save(picture, "PNG")
-            archive.writestr(f"{'cats' if number % 2 else 'dogs'}/{number}.png", picture.getvalue())
-        archive.writestr("cats/broken.png", picture.getvalue()[:500])
+            archive.writestr(f"{'cats' if number % 2 else 'dogs'}/{number}.png", picture(rng))
+        archive.writestr("cats/broken.png", picture(rng)[:500])
+    return content.getvalue()
+
+
+def picture(rng: random.Random) -> bytes:
+    """A PNG of noise."""
+    content = io.BytesIO()
+    Image.frombytes("RGB", (48, 32), rng.randbytes(48 * 32 * 3)).save(content, "PNG")
     return content.getvalue()
 
 

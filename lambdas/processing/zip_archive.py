@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
+from typing import BinaryIO, cast
 
 from lambdas.processing.report import InvalidFile
 from lambdas.processing.source import InputFile
@@ -94,6 +95,13 @@ class Archive:
             if crc32 != member.crc32:
                 refuse_entry(member.name, f"is damaged, its checksum is wrong: {PACK_AGAIN}")
 
+    def file(self, member: Member) -> InputFile:
+        """Return a file in the archive as one to open; it is read in order only."""
+        chunks = self.chunks
+        return InputFile(
+            member.name, member.size, lambda: cast(BinaryIO, io.BufferedReader(ChunkReader(chunks(member))))
+        )
+
     def close(self) -> None:
         """Close the file."""
         self._stream.close()
@@ -156,6 +164,27 @@ class Archive:
         yield from packed if entry.method == STORED else inflated(entry, packed)
         if entry.flags & DESCRIPTOR and self._bytes(stop, entry.limit - stop) not in descriptors(entry):
             refuse_entry(entry.name, f"has other bytes behind it: {PACK_AGAIN}")
+
+
+class ChunkReader(io.RawIOBase):
+    """Pieces of bytes as a stream."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest = memoryview(chunk)
+        count = min(len(buffer), len(self._rest))
+        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
+        return count
 
 
 def inflated(entry: Entry, packed: Iterator[bytes]) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Becomes one training or serving program, tied to the platform's life and, when asked, cut off from the network.
+"""Becomes the program of a job or an endpoint, tied to the platform's life and, when asked, cut off from the network.
 
 Run as a script: `launch.py <platform pid> <isolated|connected> <program> <arguments...>`. It replaces itself by the
 program, so the pid stays the same. It runs before the program's interpreter and uses the standard library only.

@@ -15,6 +15,7 @@ from lambdas.processing.table import Table
 FOLDER = "examples"
 BATCH = 1000  # examples
 TYPES: dict[str, ColumnType] = {"file_name": "file", "label": "category", "split": "category"}
+Columns = dict[str, Any]  # what is known of a recording
 OURS = ("file_name", "archive", "seconds")  # keys of a line that say where and how long it is, not what is heard
 
 
@@ -30,7 +31,7 @@ class Examples:
         self._untyped = untyped
         self._table = Table(untyped=untyped, types=TYPES)
         self._batches = JsonRows()
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[Columns] = []
         self.defects: Defects = self._table.defects
 
     def __enter__(self) -> "Examples":
@@ -41,7 +42,7 @@ class Examples:
     ) -> None:
         self._file.close()
 
-    def add(self, name: str, archive: str | None, recording: Recording, columns: dict[str, Any]) -> None:
+    def add(self, name: str, archive: str | None, recording: Recording, columns: Columns) -> None:
         """Write an example. Raises InvalidFile for columns that cannot be."""
         columns = {column: value for column, value in columns.items() if column not in OURS}
         where = {"file_name": name} | ({"archive": archive} if archive else {})
@@ -72,7 +73,8 @@ class Examples:
             found = " ".join(defect.message for defect in self.defects.list())
             raise InvalidFile(f"There is no recording that can be used. {found}".strip())
         report = self._table.report()
-        self._batches.settle(report)
+        if not self._untyped:
+            self._batches.settle(report)
         report.duplicates, report.duplicates_exact = media.duplicates, True
         report.media, report.layout = media, layout
         return report

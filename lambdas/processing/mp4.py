@@ -100,7 +100,7 @@ def boxes(stream: Stream, movie: Movie, end: int | None) -> Iterator[tuple[bytes
         if not header and end is None:
             return
         if len(header) < 8:
-            raise Damaged(f"it is cut off: it ends after {stream.position:,} bytes")
+            raise stream.cut_off()
         movie.boxes += 1
         if movie.boxes > MAX_BOXES:
             raise Damaged(f"it has more than {MAX_BOXES:,} boxes")

@@ -34,7 +34,7 @@ class Stream:
         """Return exactly so many bytes; raises Damaged when there are fewer."""
         data = self.up_to(length)
         if len(data) < length:
-            raise Damaged(f"it is cut off: it ends after {self.position:,} bytes")
+            raise self.cut_off()
         return data
 
     def up_to(self, length: int) -> bytes:
@@ -78,7 +78,11 @@ class Stream:
     def skip_all(self, length: int) -> None:
         """Go on so many bytes; raises Damaged when there are fewer."""
         if self.skip(length) < length:
-            raise Damaged(f"it is cut off: it ends after {self.position:,} bytes")
+            raise self.cut_off()
+
+    def cut_off(self) -> Damaged:
+        """Return the error for a recording that ends where it should go on."""
+        return Damaged(f"it is cut off: it ends after {self.position:,} bytes" if self.position else "it is empty")
 
     def to_end(self, keep: int = 0) -> bytes:
         """Go to the end; return the last bytes, at most `keep`."""

@@ -114,7 +114,8 @@ def test_a_flac_whose_length_is_not_told_is_read_to_its_last_frame() -> None:
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        (b"", "it is cut off: it ends after 0 bytes"),
+        (b"", "it is empty"),
+        (b"RIFF", "it is cut off: it ends after 4 bytes"),
         (b"OggS" + bytes(100), "it is no WAV file"),
         (riff(chunk(b"fmt ", bytes(16))), "its samples are compressed \\(format 0\\)"),
         (riff(chunk(b"data", bytes(16))), "no fmt chunk before its samples"),

@@ -80,27 +80,38 @@ class CsvText:
         return "utf-8" if self._encoding != "cp1252" or self._utf8 else "cp1252"
 
 
-def blocks(text: CsvText, delimiter: str) -> Iterator[Block]:
-    """Yield a file's rows; raises InvalidFile, and UnicodeDecodeError for bytes that are not of its encoding."""
-    row, pending = 1, b""
-    for data, last in text.pieces():
-        pending += data
-        if b"\0" in data:
-            csv_faults.explain(pending, row, delimiter, whole=False)
-        try:
-            quotes = quote_positions(pending, delimiter)
-        except StrayQuote:
-            csv_faults.explain(pending, row, delimiter, whole=last)
-            raise
-        end = len(pending) if last else last_row_end(pending, quotes)
-        if (last and len(quotes) % 2) or end > csv_faults.MAX_LINE:
-            csv_faults.explain(pending[:end], row, delimiter, whole=True)
-        if not end and len(pending) > csv_faults.MAX_FIELD:
-            csv_faults.explain(pending, row, delimiter, whole=False)
-        if end:
-            block = Block(pending[:end], row, quotes[: np.searchsorted(quotes, end)])
-            yield block
-            row, pending = row + block.rows(), pending[end:]
+class Blocks:
+    """A file's rows, block by block; `width` is how many fields each should have, once that is known."""
+
+    def __init__(self, text: CsvText, delimiter: str) -> None:
+        self._text, self._delimiter = text, delimiter
+        self.width: int | None = None
+
+    def __iter__(self) -> Iterator[Block]:
+        """Yield the blocks; raises InvalidFile, and UnicodeDecodeError for bytes that are not of the encoding."""
+        row, pending = 1, b""
+        for data, last in self._text.pieces():
+            pending += data
+            if b"\0" in data:
+                self.explain(pending, row, whole=False)
+            try:
+                quotes = quote_positions(pending, self._delimiter)
+            except StrayQuote:
+                self.explain(pending, row, whole=last)
+                raise
+            end = len(pending) if last else last_row_end(pending, quotes)
+            if (last and len(quotes) % 2) or end > csv_faults.MAX_LINE:
+                self.explain(pending[:end], row, whole=True)
+            if not end and len(pending) > csv_faults.MAX_FIELD:
+                self.explain(pending, row, whole=False)
+            if end:
+                block = Block(pending[:end], row, quotes[: np.searchsorted(quotes, end)])
+                yield block
+                row, pending = row + block.rows(), pending[end:]
+
+    def explain(self, data: bytes, row: int, *, whole: bool) -> None:
+        """Raise InvalidFile for the first fault in some rows, which need not end with one; return if there is none."""
+        csv_faults.explain(data, row, self._delimiter, whole=whole, width=self.width)
 
 
 class StrayQuote(InvalidFile):

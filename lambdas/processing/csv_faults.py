@@ -13,24 +13,36 @@ MAX_LINE = 16 * 1024 * 1024  # characters of one physical line, and of one row
 def explain(data: bytes, row: int, delimiter: str, *, whole: bool, width: int | None = None) -> None:
     """Raise InvalidFile for the first fault in some UTF-8, whose first row has a number; return if there is none.
 
-    `whole` says that the data ends with a row; `width` how many fields each row should have.
+    `whole` says that the data ends with a row; `width` how many fields each row should have, by default as many as
+    the first that is not empty.
     """
-    number = row - 1
+    number, cells, fault = row - 1, [], None
     try:
-        for cells in cells_of(lines_of(data), delimiter):
-            number += 1
-            if cells and width is not None and len(cells) != width:
-                raise InvalidFile(
-                    f"Row {number} has {fields(len(cells))}, but the header has {width}: give every row as many, "
-                    f"and put text that holds the delimiter {delimiter!r} in quotation marks."
-                )
+        for following in cells_of(lines_of(data), delimiter):
+            # The last row may go on after the data, so each is looked at when the next is there.
+            check_width(cells, number, width, delimiter)
+            number, cells = number + 1, following
+            width = width or len(cells)
     except UnreadableLine as error:
-        raise InvalidFile(f"Row {number + 1} {error}") from error
+        fault = f"Row {number + 1} {error}"
     except csv.Error as error:
         if whole or "unexpected end" not in str(error):
-            raise InvalidFile(f"Row {number + 1}: {explained(error)}") from error
+            fault = f"Row {number + 1}: {explained(error)}"
+    if whole or fault:
+        check_width(cells, number, width, delimiter)
+    if fault:
+        raise InvalidFile(fault)
     if not whole and len(data) > MAX_LINE and len(data.decode(errors="replace")) > MAX_LINE:
         raise InvalidFile(f"Row {row} has more than {MAX_LINE:,} characters; shorten it, or close a quotation mark.")
+
+
+def check_width(cells: list[str], number: int, width: int | None, delimiter: str) -> None:
+    """Raise InvalidFile for a row with another number of fields than the header; empty lines have none."""
+    if cells and len(cells) != width:
+        raise InvalidFile(
+            f"Row {number} has {fields(len(cells))}, but the header has {width}: give every row as many, "
+            f"and put text that holds the delimiter {delimiter!r} in quotation marks."
+        )
 
 
 def cells_of(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:

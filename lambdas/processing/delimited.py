@@ -1,6 +1,6 @@
 """CSV files: encoding and delimiter are found out, every row is checked, and what is in the columns reported."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, read_csv
 
 from lambdas.processing import csv_faults, hashes
-from lambdas.processing.csv_blocks import Block, CsvText, blocks
+from lambdas.processing.csv_blocks import Block, Blocks, CsvText
 from lambdas.processing.csv_dialect import sniff
 from lambdas.processing.csv_header import take_header
 from lambdas.processing.report import InvalidFile, Report
@@ -62,15 +62,24 @@ class Dataset:
         with file.in_order() as stream:
             dialect = sniff(stream.peek(), encoding)
             text = CsvText(stream, dialect.encoding)
-            found = blocks(text, dialect.delimiter)
-            names, rest = take_header(found, dialect.delimiter)
-            self._check(names, dialect.delimiter)
-            for batch in ahead(batches(chain([rest], found), names, dialect.delimiter)):
+            blocks = Blocks(text, dialect.delimiter)
+            for batch in ahead(self._batches(blocks, dialect.delimiter)):
                 self.table.add(batch)
         self._encodings.add(dialect.encoding)
         self._scripts.add(text.script())
         if len(self._scripts - {"ascii"}) > 1 or self._scripts == {"ascii", "utf-16"}:
             raise InvalidFile("The file is in another encoding than those before it: save all of them in UTF-8.")
+
+    def _batches(self, blocks: Blocks, delimiter: str) -> Iterator[pa.RecordBatch]:
+        """Yield a file's rows."""
+        found = iter(blocks)
+        names, rest = take_header(found, delimiter)
+        self._check(names, delimiter)
+        blocks.width = len(names)
+        for block in chain([rest], found):
+            # Empty lines are no rows.
+            if block.data[:1] not in b"\r\n" or block.data.strip(b"\r\n"):
+                yield parsed(block, names, delimiter)
 
     def report(self) -> Report:
         """Return what was found."""
@@ -103,24 +112,21 @@ def shown(names: list[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def batches(blocks: Iterable[Block], names: list[str], delimiter: str) -> Iterator[pa.RecordBatch]:
-    """Yield blocks as columns of texts; raises InvalidFile for a row with too many or too few fields."""
+def parsed(block: Block, names: list[str], delimiter: str) -> pa.RecordBatch:
+    """Return rows as columns of texts; raises InvalidFile for one with too many or too few fields."""
+    # Arrow takes these three bytes for a byte order mark at the beginning of any block.
+    data = b"\n" + block.data if block.data.startswith(BOM) else block.data
+    reading = ReadOptions(column_names=names, block_size=len(data) + 1, use_threads=False)
+    parsing = ParseOptions(delimiter=delimiter, newlines_in_values=bool(len(block.quotes)))
     convert = ConvertOptions(column_types=dict.fromkeys(names, pa.string()), check_utf8=False)
-    for block in blocks:
-        if block.data.isspace() and not block.data.strip(b"\r\n"):
-            continue  # empty lines
-        # Arrow takes these three bytes for a byte order mark at the beginning of any block.
-        data = b"\n" + block.data if block.data.startswith(BOM) else block.data
-        reading = ReadOptions(column_names=names, block_size=len(data) + 1, use_threads=False)
-        parsing = ParseOptions(delimiter=delimiter, newlines_in_values=bool(len(block.quotes)))
-        try:
-            batch = read_csv(pa.BufferReader(data), reading, parsing, convert).combine_chunks().to_batches()[0]
-        except pa.ArrowInvalid as error:
-            csv_faults.explain(block.data, block.row, delimiter, whole=True, width=len(names))
-            raise InvalidFile(f"Row {block.row} or one below it cannot be read as CSV: {error}") from error
-        if any(hashes.text_parts(column)[1].max() > csv_faults.MAX_FIELD for column in batch.columns):
-            csv_faults.explain(block.data, block.row, delimiter, whole=True, width=len(names))
-        yield batch
+    try:
+        batch = read_csv(pa.BufferReader(data), reading, parsing, convert).combine_chunks().to_batches()[0]
+    except pa.ArrowInvalid as error:
+        csv_faults.explain(block.data, block.row, delimiter, whole=True, width=len(names))
+        raise InvalidFile(f"Row {block.row} or one below it cannot be read as CSV: {error}") from error
+    if any(hashes.text_parts(column)[1].max() > csv_faults.MAX_FIELD for column in batch.columns):
+        csv_faults.explain(block.data, block.row, delimiter, whole=True, width=len(names))
+    return batch
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +59,16 @@ def client(home: Home, running: Running, service: str) -> Any:
 
 
 def build_images(place: Path, tell: Callable[[str], None]) -> None:
-    """Make every image of the assembly, so that the first training job need not wait for it."""
-    for asset in assets(place, "dockerImages"):
-        context, dockerfile = place / asset["source"]["directory"], asset["source"].get("dockerFile", "Dockerfile")
+    """Make every image of the assembly, all at once, so that the first job of each need not wait for it."""
+
+    def build(source: dict[str, Any]) -> None:
+        context, dockerfile = place / source["directory"], source.get("dockerFile", "Dockerfile")
         if not images.located(context, dockerfile).python.exists():
             tell(f"Installing the packages of the {Path(dockerfile).parent.name} image (once) ...")
         images.build(context, dockerfile)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(build, [asset["source"] for asset in assets(place, "dockerImages")]))
 
 
 def publish_files(home: Home, running: Running, place: Path) -> None:

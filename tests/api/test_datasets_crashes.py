@@ -4,7 +4,7 @@ Run: python -m pytest tests/api/test_datasets_crashes.py -s
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,9 +24,9 @@ PROCESS = "PROCESS_WORKFLOW_ARN"
 
 
 @pytest.fixture
-def users(api: Callable[..., ApiClient]) -> Iterator[Callable[[], ApiClient]]:
-    """A new user for each death."""
-    return iter(lambda: api("datasets"), None).__next__
+def users(api: Callable[..., ApiClient]) -> Callable[[], ApiClient]:
+    """Make a new user for each death."""
+    return lambda: api("datasets")
 
 
 def age(owner: str) -> None:

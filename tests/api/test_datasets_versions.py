@@ -14,6 +14,7 @@ from lambdas.common.errors import Conflict
 from lambdas.common.identity import Caller
 from lambdas.datasets import service, tasks
 from lambdas.datasets.records import DATASETS, version_id
+from lambdas.datasets.requests import VersionCreate
 from tests.api.client import ApiClient
 from tests.api.datasets import IRIS, first_version, new_dataset, objects, processed, put_parts, run_workflow, upload
 
@@ -112,13 +113,16 @@ def test_two_versions_begun_at_once_get_two_numbers(ada: ApiClient, monkeypatch:
     def change_after_another(record: Any, **changes: Any) -> Any:
         if "newest" in changes and meanwhile:
             meanwhile.clear()
-            other = ada.post(f"/datasets/{id}/versions", {"files": [{"filename": "b.csv", "size": 1}]})
-            assert other.body["version"] == 2
+            assert service.create_version(DATASETS.get(ada.username, id), one_file("b.csv")).version == 2
         return change(record, **changes)
 
     monkeypatch.setattr(DATASETS, "change", change_after_another)
     ours = ada.post(f"/datasets/{id}/versions", {"files": [{"filename": "a.csv", "size": 1}]})
     assert (ours.status, ours.body["version"]) == (201, 3)
+
+
+def one_file(name: str) -> VersionCreate:
+    return VersionCreate.model_validate({"files": [{"filename": name, "size": 1}]})
 
 
 def test_several_files_are_one_dataset(ada: ApiClient) -> None:
@@ -174,7 +178,8 @@ def test_readiness_answers_for_one_training_or_all(ada: ApiClient) -> None:
     every = ada.get(f"/datasets/{id}/readiness").body["items"]
     assert {item["training_type"] for item in every} >= {"tabular", "llm", "object_detection"}
     (tabular,) = ada.get(f"/datasets/{id}/readiness?training_type=tabular&target=species").body["items"]
-    assert [problem["code"] for problem in tabular["problems"]] == ["too_few_rows"]
+    assert tabular["problems"][0]["code"] == "too_few_rows"
+    assert "4 examples" in tabular["problems"][0]["message"]
     assert ada.get(f"/datasets/{id}/readiness?training_type=dreams").status == 400
 
 

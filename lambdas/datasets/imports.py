@@ -85,12 +85,16 @@ def targets(version: Version, files: list[StoredFile]) -> list[StoredFile]:
     ]
 
 
-def copy(version: Version, files: list[StoredFile]) -> list[StoredFile]:
-    """Copy a version's files inside S3 and return them there; what was copied before stays. Raises SourceChanged."""
-    copies = targets(version, files)
+def are_copied(version: Version, copies: list[StoredFile]) -> bool:
+    """Return whether each of these files lies in the version's own place."""
+    there = {(item["Key"], item["Size"]) for item in objects_at(variable("DATASETS_BUCKET"), version.prefix + FILES)}
+    return all((file.key, file.size) in there for file in copies)
+
+
+def copy(version: Version, files: list[StoredFile]) -> None:
+    """Copy a version's files inside S3; what was copied before stays. Raises SourceChanged."""
     with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(copy_file, files, copies))
-    return copies
+        list(pool.map(copy_file, files, targets(version, files)))
 
 
 def copy_file(file: StoredFile, target: StoredFile) -> None:

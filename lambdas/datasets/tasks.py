@@ -49,7 +49,10 @@ def prepare(version: Version) -> Event:
     """Store what processing is asked, and say which way it goes: copied first, read by a function, or by a job."""
     stored, bucket = files.listed(version), variable("DATASETS_BUCKET")
     if version.source and version.source.mode == "copy" and any(file.bucket != bucket for file in stored):
-        return {"way": "copy"}
+        stored = imports.targets(version, stored)
+        if not imports.are_copied(version, stored):
+            return {"way": "copy"}
+        files.write_list(version, stored)
     request = processing_request.request(version, stored)
     files.write(version.prefix + REQUEST, request.model_dump_json().encode())
     way = "function" if version.size <= int(variable("PROCESSING_FUNCTION_BYTES")) else "job"
@@ -82,7 +85,7 @@ def reason_of(error: dict[str, Any]) -> str:
 def copy(event: Event, context: Any) -> None:
     """Copy a version's files from the bucket that they were found in: {"owner", "id"}; raises SourceChanged."""
     version = VERSIONS.get(event["owner"], event["id"])
-    files.write_list(version, imports.copy(version, files.listed(version)))
+    imports.copy(version, files.listed(version))
 
 
 # ------------------------------------------------------------------------------------------------------- job

@@ -44,30 +44,30 @@ def same_images(examples: Examples) -> Iterator[Problem]:
 
 
 def boxes(role: str) -> Check:
-    """At least one image has a box."""
+    """At least one image has a box that can be used."""
 
     def check(examples: Examples, column: Column) -> Iterator[Problem]:
-        if column.missing + column.empty >= examples.profile.rows:
+        if column.missing < examples.profile.rows <= column.missing + column.empty:
             yield Problem(
                 code="no_objects",
-                message=f"None of the {counted(examples.profile.rows, 'image')} has a box in {quoted(column.name)}.",
+                message=f"None of {counted(examples.profile.rows, 'image')} has a usable box in {quoted(column.name)}.",
                 fix="Give each image its objects: bbox [[x, y, width, height], ...] in pixels and category.",
             )
 
     return of(role, check)
 
 
-def images_without_boxes(role: str) -> Check:
-    """Every image has a box: the others teach what is background."""
+def background(role: str) -> Check:
+    """Every image has a box: the others teach what is no object."""
 
     def check(examples: Examples, column: Column) -> Iterator[Problem]:
-        without = column.missing + column.empty
-        if 0 < without < examples.profile.rows:
-            yield Problem(
-                code="images_without_boxes",
-                message=f"{counted(without, 'image')} of {examples.profile.rows:,} without a box will be learned as "
-                "background.",
-                fix="Draw boxes where an object was forgotten.",
-            )
+        for found in examples.defects("no_objects", {column.name}):
+            if column.empty < examples.profile.rows:
+                yield Problem(
+                    code="images_without_boxes",
+                    message=f"{counted(found.count, 'image')} of {examples.profile.rows:,} without a box are "
+                    f"background to a model{first(found)}.",
+                    fix="Draw boxes where an object was forgotten.",
+                )
 
     return of(role, check)

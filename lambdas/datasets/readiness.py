@@ -47,7 +47,10 @@ ONE_TAG = "Give every token exactly one tag."
 IN_PIXELS = "Give x, y, width and height in pixels, within the image."
 WITH_AREA = "Give each box a width and a height above 0, or take it out."
 KNOWN = "List the category, or use one that is listed."
-OBJECTS = 'Write {"bbox": [[x, y, width, height], ...], "category": ["name", ...]}, both of the same length.'
+UNREADABLE = "Metadata that cannot be read"
+ROWS = "Give each row a file_name and as many cells as the first."
+CAPTIONS = "Give each row a file_name, and write captions in UTF-8."
+OBJECTS = 'Give each row a file_name, and objects as {"bbox": [[x, y, width, height], ...], "category": ["name", ...]}.'
 CHATS = "Give each message a role and a content, and end each chat with the assistant's."
 WRITE_TEXT = "Write every value as text."
 ADD_FILES = "Add the files, or take their rows out."
@@ -114,7 +117,12 @@ NEEDS: dict[TrainingType, Needs] = {
         takes={"image": ("zip",)},
         layout="Upload a ZIP with a folder for each class, or with metadata.csv that has file_name and label.",
         fewest=10,  # a fifth is held out: two images, one of each of two classes
-        problems=(*IMAGES, filled("label"), classes("label")),
+        problems=(
+            *IMAGES,
+            defect("invalid_metadata", UNREADABLE, ROWS, "image", "label"),
+            filled("label"),
+            classes("label"),
+        ),
         warnings=(*IMAGE_WARNINGS, balanced("label")),
     ),
     "object_detection": Needs(
@@ -127,11 +135,12 @@ NEEDS: dict[TrainingType, Needs] = {
             defect("box_outside", "Boxes outside of their image", IN_PIXELS, "objects"),
             defect("box_empty", "Boxes without an area", WITH_AREA, "objects"),
             defect("unknown_category", "Boxes of an unknown category", KNOWN, "objects"),
-            defect("invalid_metadata", "Objects that cannot be read", OBJECTS, "image", "objects"),
+            defect("invalid_metadata", UNREADABLE, OBJECTS, "image", "objects"),
+            present("objects"),
         ),
         warnings=(
             *IMAGE_WARNINGS,
-            image_checks.images_without_boxes("objects"),
+            image_checks.background("objects"),
             repeated_classes("objects"),
             balanced("objects"),
         ),
@@ -140,7 +149,7 @@ NEEDS: dict[TrainingType, Needs] = {
         takes={"image": ("zip",)},
         layout="Upload a ZIP with metadata.jsonl that has file_name and text, or with a .txt beside each image.",
         fewest=3,  # a subject is learned from three to five images
-        problems=(*IMAGES, filled("text")),
+        problems=(*IMAGES, defect("invalid_metadata", UNREADABLE, CAPTIONS, "image", "text"), filled("text")),
         warnings=(*IMAGE_WARNINGS, shorter("text", MOST_CAPTION_CHARACTERS, "characters", "text encoders cut it")),
     ),
     "tabular": Needs(

@@ -71,7 +71,7 @@ def houses(target: Column, rows: int = 20) -> Profile:
     return profile(rows, SIZE, target)
 
 
-def classes(name: str = "label", **counts: int) -> Column:
+def classes(name: str = "label", /, **counts: int) -> Column:
     return column(name, "category", counts=counts)
 
 
@@ -94,6 +94,7 @@ def target(type: ColumnType, distinct: int = 0, **figures: int) -> Column:
 
 TOP_WITH_EMPTY = [ValueCount(value=value, count=count) for value, count in (("a", 15), ("b", 4), ("", 1))]
 MESSAGES = column("messages", "messages")
+BARE = defect("no_objects", 4, "objects")
 OUTSIDE = defect("box_outside", 3, "objects", first="1.png")
 UNEQUAL = defect("unequal_lengths", 2, "tokens", "ner_tags")
 LOST = defect("missing_file", 2, first="cats/7.png")
@@ -155,7 +156,8 @@ PROBLEMS: dict[TrainingType, list[tuple[Profile, str, str]]] = {
     ],
     "object_detection": [
         (pictures(), "missing_column", "No column for objects"),
-        (pictures(changed(OBJECTS, empty=20)), "no_objects", "None of the 20 images has a box in 'objects'."),
+        (pictures(changed(OBJECTS, empty=20)), "no_objects", "None of 20 images has a usable box in 'objects'."),
+        (pictures(changed(OBJECTS, missing=2)), "missing_values", "'objects' has no value in 2 of 20"),
         (pictures(OBJECTS, defects=[OUTSIDE]), "box_outside", "Boxes outside of their image: 3 (first in 1.png)."),
         (pictures(OBJECTS, defects=[defect("box_empty", 1, "objects")]), "box_empty", "Boxes without an area: 1"),
         (pictures(OBJECTS, defects=[defect("unknown_category", 1)]), "unknown_category", "unknown category: 1"),
@@ -235,7 +237,7 @@ WARNINGS: dict[TrainingType, list[tuple[Profile, str, str]]] = {
         (pictures(classes(**RARE), count=1000), "imbalance", "30 examples"),
     ],
     "object_detection": [
-        (pictures(changed(OBJECTS, empty=4)), "images_without_boxes", "4 images of 20 without a box"),
+        (pictures(OBJECTS, defects=[BARE]), "images_without_boxes", "4 images of 20 without a box"),
         (pictures(column("objects", "objects", counts={"cat": 19, "dog": 1})), "rare_class", "The class 'dog'"),
         (pictures(column("objects", "objects", counts={"cat": 99, "dog": 2})), "imbalance", "2 examples, 'cat' has 99"),
     ],

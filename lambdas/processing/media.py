@@ -45,7 +45,9 @@ class Figures:
         except Damaged as error:
             stream.to_end()
             self._corrupt += 1
-            message = f"Recordings cannot be used, the first of them {name}: {error}. Take them out or save them again."
+            message = (
+                f"Recordings cannot be used, the first of them {name:.120}: {error}. Take them out or save them again."
+            )
             self._defects.add("corrupt_media", message, name)
             return None
         stream.to_end()

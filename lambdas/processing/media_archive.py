@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from lambdas.processing.image_layout import METADATA, Contents, Folders, folder_of
@@ -26,23 +27,21 @@ def read(files: Sequence[InputFile], output: Path, suffixes: Collection[str] = (
     contents = [contents_of(file, suffixes, notes) for file in files]
     folders = Folders(contents)
     metadata = Metadata(contents, folders, output) if any(one.metadata for one in contents) else None
-    try:
-        with Examples(output, untyped=metadata is not None and metadata.untyped) as examples:
-            if metadata:
-                metadata.load(examples.defects)
-            figures = Figures(examples.defects)
-            for file in files:
-                read_archive(file, suffixes, figures, examples, folders, metadata)
-            if metadata:
-                tell_missing(metadata, examples.defects)
-            layout: Layout = "metadata" if metadata else "class_folders" if folders.has_labels else "files"
-            media = figures.result()
-            if media.formats.keys() > {"MP4"}:
-                raise InvalidFile("There are audio files and videos in one dataset: make one of each.")
-            report = examples.report(media, layout)
-    finally:
+    with ExitStack() as stack:
+        examples = stack.enter_context(Examples(output, untyped=metadata is not None and metadata.untyped))
+        figures = Figures(examples.defects)
         if metadata:
-            metadata.close()
+            stack.callback(metadata.close)
+            metadata.load(examples.defects)
+        for file in files:
+            read_archive(file, suffixes, figures, examples, folders, metadata)
+        if metadata:
+            tell_missing(metadata, examples.defects)
+        media = figures.result()
+        if media.formats.keys() > {"MP4"}:
+            raise InvalidFile("There are audio files and videos in one dataset: make one of each.")
+        layout: Layout = "metadata" if metadata else "class_folders" if folders.has_labels else "files"
+        report = examples.report(media, layout)
     report.notes += notes
     return report
 
@@ -79,22 +78,22 @@ def read_archive(
     """Read the recordings in a ZIP, in the order of their bytes, each with what is known of it."""
     with Archive(file) as archive:
         for member in archive:
-            if suffix_of(member.name) not in suffixes:
+            name = member.name
+            if suffix_of(name) not in suffixes:
                 continue
-            recording = figures.add(member.name, archive.chunks(member))
-            known = metadata.take(file.name, member.name, examples.defects) if metadata else None
-            if known == []:
-                message = f"Recordings are not in the metadata, the first of them {member.name}: add a row for each."
-                examples.defects.add("unlisted_file", message, member.name)
-            for columns in [folders.columns(member.name)] if known is None else known:
-                if recording:
-                    examples.add(member.name, file.name, recording, columns)
+            known = [folders.columns(name)] if metadata is None else metadata.take(file.name, name, examples.defects)
+            if not known:
+                message = f"Recordings are not in the metadata, the first of them {name:.120}: list or drop them."
+                examples.defects.add("unlisted_file", message, name)
+            elif recording := figures.add(name, archive.chunks(member)):
+                for columns in known:
+                    examples.add(name, file.name, recording, columns)
 
 
 def tell_missing(metadata: Metadata, defects: Defects) -> None:
     """Count the recordings that metadata name and no archive holds."""
     for name in metadata.missing():
         message = (
-            f"Recordings in the metadata are in no archive, the first of them {name}: add them or drop their rows."
+            f"Recordings in the metadata are in no archive, the first of them {name:.120}: add them or drop their rows."
         )
-        defects.add("missing_file", message, name)
+        defects.add("missing_file", message, name[:120])

@@ -5,6 +5,9 @@ Run: python -m pytest tests/units/processing/test_job.py
 
 import json
 import os
+import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from local.images import copied, entrypoint
 
 ROOT = Path(__file__).parents[3]
 CSV = b"age,name\n31,Ada\n45,Grace\n,Edsger\n"
@@ -140,3 +145,18 @@ def test_the_job_asks_for_no_library_of_aws(base: Path) -> None:
         "print({'boto3', 'botocore', 'pydantic', 'lambdas.common'} & {*sys.modules})\n"
     )
     assert run(base, code).stdout.splitlines()[-1] == "set()"
+
+
+def test_the_image_holds_all_that_it_imports(base: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    program = tmp_path_factory.mktemp("image")
+    for source, place in copied(ROOT, "lambdas/processing/Dockerfile"):
+        (program / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, program / place)
+    dockerfile = (ROOT / "lambdas/processing/Dockerfile").read_text()
+    checked = re.findall(r'^RUN (python -c ".+?")$', dockerfile.replace("\\\n", ""), re.MULTILINE)
+    environment = os.environ | {"SAGEMAKER_BASE_DIR": str(base)}
+    for command in (shlex.split(checked[0]), entrypoint(ROOT / "lambdas/processing/Dockerfile")):
+        command[0] = sys.executable
+        done = subprocess.run(command, cwd=program, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert report(base)["rows"] == 3

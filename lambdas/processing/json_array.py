@@ -76,7 +76,6 @@ class Window:
 
     def _parse(self) -> tuple[dict[str, Any], int]:
         while True:
-            refuse_many_values(self._text, self.position)
             try:
                 return parse(self._text, self.position)
             except Malformed:
@@ -86,6 +85,7 @@ class Window:
                 # In steps that grow: what is parsed again and again stays a few times the row.
                 if not self._extend(length // 4):
                     raise
+                refuse_many_values(self._text, self.position)
 
     def _extend(self, characters: int) -> bool:
         """Read on by at least so many characters; return whether there were any."""

@@ -25,8 +25,7 @@ def read(files: Sequence[InputFile], output: Path) -> Report:
     How the first file begins says whether they are arrays or lines. Raises InvalidFile for other JSON, for values
     that cannot be kept, and when there is no row or the files have not the same columns.
     """
-    table = Table()
-    rows, names = JsonRows(table.defects), dict[str, set[str]]()
+    table, rows, names = Table(), JsonRows(), dict[str, set[str]]()
     encoding = encoding_of(files)
     array = is_array(files[0], encoding)
     convert = array or encoding != "utf-8" or any(is_json(file) for file in files)
@@ -48,7 +47,9 @@ def read(files: Sequence[InputFile], output: Path) -> Report:
     if table.rows == 1 and not array and is_json(files[0]):
         raise InvalidFile("The file is one object, not rows: " + ONE_OBJECT)
     refuse_other_columns(names)
-    return table.report()
+    report = table.report()
+    rows.settle(report)
+    return report
 
 
 def is_json(file: InputFile) -> bool:

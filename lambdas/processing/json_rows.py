@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lambdas.processing.report import Defects, InvalidFile
+from lambdas.processing.report import Defects, InvalidFile, Report
 
 Row = dict[str, Any]
 Place = Callable[[int], str]
 
 MAX_COLUMNS = 1000
 MAX_NAME_BYTES = 200  # of a column
-PLAIN = {"text": pa.string(), "boolean": pa.bool_(), "number": pa.int64()}
+# Of the structs that objects in a column of a batch become: in hostile rows each object has keys of its own.
+MAX_FIELDS = 64
+MAX_CELLS = 4_000_000
+PLAIN = {"text": pa.string(), "boolean": pa.bool_()}
 KINDS: dict[type, str] = {
     str: "text",
     bool: "boolean",
@@ -33,15 +36,22 @@ class JsonRows:
     """The columns of JSON rows while they are read, in the order of their first appearance.
 
     A column has the kind of its first value: text, number, boolean, object or list. Once it holds another it is
-    `mixed_types`, and from then on its values are texts. Objects, and lists of what has no one type, are JSON texts
-    (`pa.json_()`); lists of messages are structs of role, content and, where a message has more, all of it as JSON.
+    `mixed_types`, and from then on its values are texts. Messages are structs of role, content and, where a message
+    has more, all of it as JSON. Objects of many keys, and what has no one type, are JSON texts (`pa.json_()`).
     """
 
-    def __init__(self, defects: Defects) -> None:
-        self._defects = defects
+    def __init__(self) -> None:
+        self._defects = Defects()
         self._kinds: dict[str, str | None] = {}
         self._mixed: set[str] = set()
         self._messages: dict[str, bool] = {}
+
+    def settle(self, report: Report) -> None:
+        """Say in the report of the batches what only the rows told: which rows mix types, and what is an object."""
+        report.defects = [defect for defect in report.defects if defect.code != "mixed_types"] + self._defects.list()
+        for column in report.columns:
+            if self._kinds[column.name] == "object" and column.name not in self._mixed:
+                column.type, column.top, column.balance, column.length, column.empty = "object", None, None, None, 0
 
     def batch(self, rows: Sequence[Row], place: Place) -> pa.RecordBatch:
         """Return rows as a batch of the columns they have; `place` says where the row of an index stands.
@@ -98,12 +108,9 @@ class JsonRows:
             self._note_mixed(name, values, place)
         if name in self._mixed:
             return pa.array([as_text(value) for value in values], pa.string())
-        match self._kinds[name]:
-            case "list":
-                return self._lists(name, values)
-            case "object":
-                return json_texts(values)
-        return scalars(kinds.pop(), values)
+        if kinds == {"list"}:
+            return listed(values, lambda items: self._items(name, items))
+        return typed(values, Fields())
 
     def _note_mixed(self, name: str, values: list[Any], place: Place) -> None:
         first = self._kinds[name]
@@ -112,22 +119,11 @@ class JsonRows:
             if value is not None and KINDS[type(value)] != first:
                 self._defects.add("mixed_types", message, f"{place(index)}: {KINDS[type(value)]}", (name,))
 
-    def _lists(self, name: str, values: list[list[Any] | None]) -> pa.Array:
-        """Return lists; what their items are is said anew for each batch."""
-        items = list(chain.from_iterable(value for value in values if value))
-        kinds = {KINDS[type] for type in set(map(type, items)) - {NoneType}}
-        if not kinds:
-            flat = pa.nulls(len(items))
-        elif len(kinds) == 1 and kinds <= PLAIN.keys():
-            flat = scalars(kinds.pop(), items)
-        elif kinds == {"object"} and self._are_messages(name, items):
-            flat = messages(items)
-        else:
-            flat = json_texts(items)
-        lengths = [len(value) if value else 0 for value in values]
-        offsets = pa.array(np.concatenate([[0], np.cumsum(lengths, dtype=np.int32)]), pa.int32())
-        missing = pa.array([value is None for value in values])
-        return pa.ListArray.from_arrays(offsets, flat, mask=missing)
+    def _items(self, name: str, items: list[Any]) -> pa.Array:
+        """Return the items of a column's lists; what they are is said anew for each batch."""
+        if set(map(type, items)) <= {dict, NoneType} and any(items) and self._are_messages(name, items):
+            return messages(items)
+        return typed(items, Fields())
 
     def _are_messages(self, name: str, items: list[Row | None]) -> bool:
         """Return whether the objects in the lists of a column are messages: the first that was seen decides."""
@@ -135,6 +131,50 @@ class JsonRows:
             first = next(item for item in items if item is not None)
             self._messages[name] = {"role", "content"} <= first.keys()
         return self._messages[name]
+
+
+class Fields:
+    """How many fields, and values in them, the objects in a column of a batch may still have as structs."""
+
+    def __init__(self) -> None:
+        self._fields, self._cells = MAX_FIELDS, MAX_CELLS
+
+    def take(self, fields: int, rows: int) -> bool:
+        """Take fields of so many rows, if they are left; return whether they were."""
+        if fields > self._fields or fields * rows > self._cells:
+            return False
+        self._fields -= fields
+        self._cells -= fields * rows
+        return True
+
+
+def typed(values: list[Any], fields: Fields) -> pa.Array:
+    """Return values as the Arrow type that fits all of them: JSON texts where none does."""
+    kinds = {KINDS[type] for type in set(map(type, values)) - {NoneType}}
+    if not kinds:
+        return pa.nulls(len(values))
+    kind = kinds.pop()
+    if not kinds and kind == "list":
+        return listed(values, lambda items: typed(items, fields))
+    if not kinds and kind == "object":
+        names = dict.fromkeys(chain.from_iterable(value for value in values if value))
+        if names and fields.take(len(names), len(values)):
+            arrays = [typed([value.get(name) if value else None for value in values], fields) for name in names]
+            missing = pa.array([value is None for value in values])
+            return pa.StructArray.from_arrays(arrays, names=list(names), mask=missing)
+    elif not kinds:
+        return scalars(kind, values)
+    texts = pa.array([None if value is None else to_json(value) for value in values], pa.string())
+    return pa.ExtensionArray.from_storage(JSON, texts)
+
+
+def listed(values: list[list[Any] | None], array_of: Callable[[list[Any]], pa.Array]) -> pa.Array:
+    """Return lists, whose items all together `array_of` makes an array."""
+    items = array_of(list(chain.from_iterable(value for value in values if value)))
+    offsets = np.zeros(len(values) + 1, np.int32)
+    np.cumsum([len(value) if value else 0 for value in values], out=offsets[1:])
+    missing = pa.array([value is None for value in values])
+    return pa.ListArray.from_arrays(pa.array(offsets), items, mask=missing)
 
 
 def scalars(kind: str, values: list[Any]) -> pa.Array:
@@ -150,12 +190,6 @@ def scalars(kind: str, values: list[Any]) -> pa.Array:
     if not np.isfinite(numbers.fill_null(0.0).to_numpy()).all():
         raise ValueError("a number is not finite")
     return numbers
-
-
-def json_texts(values: list[Any]) -> pa.Array:
-    """Return values as JSON texts; None is null."""
-    texts = pa.array([None if value is None else to_json(value) for value in values], pa.string())
-    return pa.ExtensionArray.from_storage(JSON, texts)
 
 
 def messages(items: list[Row | None]) -> pa.Array:

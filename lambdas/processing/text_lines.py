@@ -19,6 +19,7 @@ SHOWN = {
     "cp1252": "Windows-1252",
 }
 LINE_END = re.compile(rb"\r\n|\r|\n")
+SAMPLE = 1024 * 1024  # bytes that say the encoding
 BATCH = 1024 * 1024  # characters of the rows that go on together
 BINARY = {
     b"PK\x03\x04": "a ZIP archive or an Excel workbook",
@@ -111,7 +112,7 @@ def encoding_of(files: Sequence[InputFile], possible: Sequence[str] = UNICODE) -
     found: dict[str, str] = {}
     for file in files:
         with file.open() as stream:
-            encoding = sniff_encoding(stream.read(BUFFER))
+            encoding = sniff_encoding(stream.read(SAMPLE))
         found.setdefault(encoding if encoding in possible else "utf-8", file.name)
     if found.keys() <= {"utf-8", "utf-8-sig"}:
         return max(found)  # utf-8-sig reads both

@@ -3,7 +3,6 @@
 import re
 from array import array
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -33,9 +32,9 @@ class Coco:
     layout: Layout = "coco"
     untyped = False
 
-    def __init__(self, files: Sequence[tuple[Contents, Member]], output: Path) -> None:
+    def __init__(self, files: Sequence[tuple[Contents, Member]], rows: Rows) -> None:
         self._files = files
-        self._rows = Rows(output)
+        self._rows = rows
         self._scopes = sorted({scope for pair in files if (scope := scope_of(*pair))}, key=lambda scope: -len(scope[1]))
         self._names: list[str] = []  # of categories
         self._boxes = array("d")
@@ -156,10 +155,6 @@ class Coco:
     def missing(self) -> Iterator[str]:
         """Yield the images that are listed and were not asked for."""
         return (row[FILE_NAME] for row in self._rows.left())
-
-    def close(self) -> None:
-        """Let go of the annotations."""
-        self._rows.close()
 
 
 def is_coco(archive: Archive, member: Member) -> bool:

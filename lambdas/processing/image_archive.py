@@ -11,6 +11,7 @@ from lambdas.processing.examples import TEXT, Columns, Examples
 from lambdas.processing.image_file import ImageFile
 from lambdas.processing.image_layout import Contents, Folders, contents_of, is_image, stem
 from lambdas.processing.image_metadata import Metadata
+from lambdas.processing.image_rows import Rows
 from lambdas.processing.images import Figures
 from lambdas.processing.report import Defects, Layout, Report
 from lambdas.processing.source import InputFile
@@ -38,10 +39,6 @@ class Annotations(Protocol):
         """Yield the images that they list and that nobody asked for."""
         ...
 
-    def close(self) -> None:
-        """Let go of what they say."""
-        ...
-
 
 def read(files: Sequence[InputFile], output: Path) -> Report:
     """Read images in ZIPs by what lies beside them: a COCO file, else metadata, else captions, else folders.
@@ -51,11 +48,10 @@ def read(files: Sequence[InputFile], output: Path) -> Report:
     contents = [contents_of(file) for file in files]
     folders = Folders(contents)
     with ExitStack() as stack:
-        annotations = annotations_of(contents, folders, output)
+        annotations = annotations_of(contents, folders, stack.enter_context(Rows(output)))
         examples = stack.enter_context(Examples(output, annotations is not None and annotations.untyped))
         figures = Figures(output, examples.defects)
         if annotations:
-            stack.callback(annotations.close)
             annotations.load(examples.defects)
         has_captions = 2 * sum(one.captions for one in contents) >= max(1, sum(one.images for one in contents))
         for file in files:
@@ -73,15 +69,15 @@ def read(files: Sequence[InputFile], output: Path) -> Report:
         return examples.report(figures.result(), layout, notes_of(contents))
 
 
-def annotations_of(contents: Sequence[Contents], folders: Folders, output: Path) -> Annotations | None:
+def annotations_of(contents: Sequence[Contents], folders: Folders, rows: Rows) -> Annotations | None:
     """Return the annotations in the ZIPs, not read yet; None without any."""
     found: list[tuple[Contents, Member]] = []
     for one in contents:
         with Archive(one.file) as archive:
             found += [(one, member) for member in one.json if is_coco(archive, member)]
     if found:
-        return Coco(found, output)
-    return Metadata(contents, folders, output) if any(one.metadata for one in contents) else None
+        return Coco(found, rows)
+    return Metadata(contents, folders, rows) if any(one.metadata for one in contents) else None
 
 
 def read_in_folders(archive: Archive, zip: str, folders: Folders, figures: Figures, examples: Examples) -> None:

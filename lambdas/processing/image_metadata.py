@@ -2,7 +2,6 @@
 
 import csv
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from lambdas.processing.boxes import OBJECTS, Objects, is_box
@@ -28,10 +27,10 @@ class Metadata:
 
     layout: Layout = "metadata"
 
-    def __init__(self, contents: Sequence[Contents], folders: Folders, output: Path) -> None:
+    def __init__(self, contents: Sequence[Contents], folders: Folders, rows: Rows) -> None:
         refuse_unusable(contents)
         self._contents, self._folders = contents, folders
-        self._rows = Rows(output)
+        self._rows = rows
         self._scopes = [one.file.name for one in contents if one.metadata]
         self.untyped = all(is_csv(member.name) for one in contents for member in one.metadata) and self._is_plain()
 
@@ -89,10 +88,6 @@ class Metadata:
     def missing(self) -> Iterator[str]:
         """Yield the images that are listed and were not asked for."""
         return (row[FILE_NAME] for row in self._rows.left())
-
-    def close(self) -> None:
-        """Let go of the rows."""
-        self._rows.close()
 
 
 def refuse_unusable(contents: Sequence[Contents]) -> None:

@@ -8,6 +8,7 @@ import unicodedata
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from lambdas.processing.report import InvalidFile
@@ -22,7 +23,7 @@ class Rows:
     """Rows by the path of their image; about 200 bytes of memory for each."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=str(folder))  # noqa: SIM115 - until `close`
+        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=str(folder))  # noqa: SIM115 - closed by __exit__
         self._offsets = array("q")
         self._first: dict[bytes, int] = {}
         self._more: dict[int, list[int]] = {}  # further rows of the same image, by the first
@@ -62,8 +63,12 @@ class Rows:
         """Yield the rows that nobody took."""
         return (self._read(number) for number, taken in enumerate(self._taken) if not taken)
 
-    def close(self) -> None:
-        """Let go of them."""
+    def __enter__(self) -> "Rows":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()
 
     def _read(self, number: int) -> Row:

@@ -161,7 +161,7 @@ NEEDS: dict[TrainingType, Needs] = {
             duplicates,
             tabular_checks.TARGET_FILLED,
             tabular_checks.TARGET_TESTED,
-            balanced("target"),
+            tabular_checks.TARGET_BALANCED,
         ),
     ),
     "custom": Needs(takes={}, layout="", fewest=1, problems=(), warnings=()),  # the user's script reads anything

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from lambdas.datasets.checks import Examples, of
-from lambdas.datasets.class_checks import classes
+from lambdas.datasets.class_checks import balanced, classes
 from lambdas.datasets.column_mapping import TARGET
 from lambdas.datasets.problems import Problem, counted, quoted
 from lambdas.datasets.profile import Column
@@ -12,6 +12,7 @@ MIN_ROWS = 10
 MAX_CATEGORIES = 50  # of a column of texts, unless they repeat
 DISTINCT_SHARE_OF_AN_ID = 0.9  # from this share of different texts on, a column names its rows
 DEFAULT_TEST_FRACTION = 0.2
+MAX_NUMBERED_CLASSES, ROWS_PER_NUMBERED_CLASS = 20, 10  # whole numbers that are classes, unless a job says otherwise
 
 
 def known(examples: Examples, column: Column) -> Iterator[Problem]:
@@ -26,16 +27,24 @@ def known(examples: Examples, column: Column) -> Iterator[Problem]:
         )
 
 
-def varied(examples: Examples, column: Column) -> Iterator[Problem]:
-    """The target has different values; those of texts and dates are classes."""
+def is_classes(column: Column, present: int) -> bool:
+    """Return whether the tabular container would see classes in a target: texts, dates, or a few whole numbers."""
     if column.type != "number":
-        yield from classes(TARGET)(examples)
-    elif examples.with_value(column) and column.distinct < 2:
+        return True
+    few = column.distinct <= max(2, min(MAX_NUMBERED_CLASSES, present // ROWS_PER_NUMBERED_CLASS))
+    return few and all(float(one.value).is_integer() for one in column.top or ())
+
+
+def varied(examples: Examples, column: Column) -> Iterator[Problem]:
+    """The target has different values, and each class of them has rows enough."""
+    if column.type == "number" and column.distinct == 1:
         yield Problem(
             code="one_class",
             message=f"The target {quoted(column.name)} has the same value in every row.",
             fix="Choose a target whose values differ, or add rows with other values.",
         )
+    elif is_classes(column, examples.with_value(column)):
+        yield from classes(TARGET)(examples)
 
 
 def others(examples: Examples, column: Column) -> Iterator[Problem]:
@@ -75,7 +84,7 @@ def left_out(examples: Examples, column: Column) -> Iterator[Problem]:
 def tested(examples: Examples, column: Column) -> Iterator[Problem]:
     """The usual share of rows for testing has room for every class."""
     present = examples.with_value(column)
-    if present < MIN_ROWS or column.type == "number":
+    if present < MIN_ROWS or not is_classes(column, present):
         return
     if DEFAULT_TEST_FRACTION * present < column.distinct <= present / 2:
         yield Problem(
@@ -86,8 +95,15 @@ def tested(examples: Examples, column: Column) -> Iterator[Problem]:
         )
 
 
+def even(examples: Examples, column: Column) -> Iterator[Problem]:
+    """Where the target is a class, none is rare."""
+    if is_classes(column, examples.with_value(column)):
+        yield from balanced(TARGET)(examples)
+
+
 TARGET_KNOWN = of(TARGET, known)
 TARGET_VARIED = of(TARGET, varied)
 FEATURES = of(TARGET, others)
 TARGET_FILLED = of(TARGET, left_out)
 TARGET_TESTED = of(TARGET, tested)
+TARGET_BALANCED = of(TARGET, even)

@@ -5,6 +5,7 @@ Run: python -m pytest tests/units/test_readiness.py
 
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from lambdas.datasets import tabular_checks
@@ -180,6 +181,7 @@ PROBLEMS: dict[TrainingType, list[tuple[Profile, str, str]]] = {
         (houses(target("number", 1)), "one_class", "The target 'target' has the same value in every row."),
         (houses(classes("target", a=20)), "one_class", "only one class: 'a'"),
         (houses(classes("target", a=19, b=1)), "rare_class", "The class 'b'"),
+        (houses(changed(classes("target", **{"0": 19, "1": 1}), type="number")), "rare_class", "The class '1'"),
         (houses(target("text", 20)), "too_many_classes", "20 different values in 20 examples"),
         (houses(target("datetime", 11)), "too_many_classes", "11 different values"),
         (houses(target("list", 11)), "wrong_column_type", "is of type list"),
@@ -325,6 +327,15 @@ def test_the_answers_for_what_trains_nothing_name_the_way_out() -> None:
 
 def test_every_training_type_has_its_roles_and_its_needs() -> None:
     assert ROLES.keys() == NEEDS.keys() == SOUND.keys()
+
+
+def test_numbers_are_classes_where_the_container_takes_them_for_such() -> None:
+    rare = {"0": 12, "1": 6, "2": 1}
+    for values, is_one in ((rare, False), ({"0": 19, "1": 1}, True), ({"0.5": 19, "1": 1}, False)):
+        answer = asked("tabular", houses(changed(classes("target", **values), type="number")))
+        assert answer.ready is not is_one
+        rows = pd.Series([value for value, count in values.items() for _ in range(count)])
+        assert (container.suggested_task(rows) == "classification") is is_one
 
 
 def test_the_tabular_limits_are_the_containers() -> None:

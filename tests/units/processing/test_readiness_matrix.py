@@ -13,11 +13,14 @@ from lambdas.datasets.column_mapping import TrainingType
 from lambdas.datasets.profile import Profile
 from lambdas.datasets.readiness import NEEDS, readiness
 from lambdas.processing.process import process
+from lambdas.processing.report import Report
 from lambdas.processing.source import local_file
 from tests.units.processing import sample_datasets as samples
 from tests.units.processing.image_cells import image_cells
 from tests.units.processing.readiness_cells import Cell, Write
 from tests.units.processing.table_cells import reviews, table_cells
+from training_containers.common.contract import TrainingError
+from training_containers.tabular import data as container
 
 EXTENSIONS = {"excel": "xlsx", "coco": "zip"}
 TRAINING_TYPES: list[TrainingType] = [training_type for training_type in NEEDS if training_type != "custom"]
@@ -51,14 +54,18 @@ def write_reviews(path: Path) -> None:
     samples.write_table(path, "csv", reviews())
 
 
-def verdict(cell: Cell, folder: Path) -> str:
-    """Write the dataset, process it, read the report as the control plane does and ask for its readiness."""
+def processed(cell: Cell, folder: Path) -> Report:
+    """Write the dataset and process it."""
     (folder / "files").mkdir()
     (folder / "output").mkdir()
     path = folder / "files" / f"data.{EXTENSIONS.get(cell.format, cell.format)}"
     cell.write(path)
-    report = process([local_file(path)], cell.type, cell.format, folder / "output")
-    if report.refused:
+    return process([local_file(path)], cell.type, cell.format, folder / "output")
+
+
+def verdict(cell: Cell, folder: Path) -> str:
+    """Process the dataset, read the report as the control plane does and ask for its readiness."""
+    if processed(cell, folder).refused:
         return "refused"
     found = json.loads((folder / "output" / "report.json").read_text())
     profile = Profile.model_validate({name: found[name] for name in Profile.model_fields})
@@ -76,6 +83,20 @@ def test_a_dataset_with_a_defect_is_told_exactly_that(cell: Cell, tmp_path: Path
     told = verdict(cell, tmp_path)
     print(f"\n{cell.training_type:21}{cell.layout:15}{cell.defect:34}{told}", end=" ")
     assert told == cell.expected
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("cell", [cell for cell in MATRIX if "tabular" == cell.type == cell.training_type], ids=str)
+def test_the_tabular_container_refuses_what_is_not_ready_and_nothing_else(cell: Cell, tmp_path: Path) -> None:
+    processed(cell, tmp_path)
+    converted = container.find_files(tmp_path / "output" / "converted") if cell.format in ("excel", "json") else None
+    files = converted or container.find_files(tmp_path / "files")
+    refused = ""
+    try:
+        container.load(files, container.TabularConfig(target="target"))
+    except TrainingError as error:
+        refused = str(error)
+    assert bool(refused) is not cell.expected.startswith("ready"), refused
 
 
 def test_the_matrix_has_every_training_type_and_every_format_it_takes() -> None:

@@ -28,8 +28,8 @@ class Document(Window):
                 value, end = self._parse()
             except Unreadable as error:
                 raise InvalidFile(f"Line {self.line:,} {error}.") from error
-            # A number at the end of the window may go on behind it.
-            if isinstance(value, str | dict | list) or end < len(self._text) or not self._extend(1):
+            # A number near the end of the window may go on behind it, as `1.5e+9` does after `1.5e+`.
+            if isinstance(value, str | dict | list) or end + 4 <= len(self._text) or not self._extend(4):
                 self.position = end
                 return value
 

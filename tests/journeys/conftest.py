@@ -69,16 +69,23 @@ def own_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]
         platform.down()
 
 
+def functions(platform: Platform) -> dict[str, str]:
+    """Return the names of the platform's functions by their keys in the grants table."""
+    pages = platform.client("lambda").get_paginator("list_functions").paginate()
+    found = {
+        function.get("Environment", {}).get("Variables", {}).get("POWERTOOLS_SERVICE_NAME"): function["FunctionName"]
+        for page in pages
+        for function in page["Functions"]
+    }
+    return {key: name for key, name in found.items() if key}
+
+
 def invoke(platform: Platform, function: str, event: dict[str, Any]) -> Any:
     """Invoke a function by its key in the grants table, as AWS does on an event; return its answer."""
-    client = platform.client("lambda")
-    for page in client.get_paginator("list_functions").paginate():
-        for found in page["Functions"]:
-            if found.get("Environment", {}).get("Variables", {}).get("POWERTOOLS_SERVICE_NAME") == function:
-                answer = client.invoke(FunctionName=found["FunctionName"], Payload=json.dumps(event).encode())
-                assert "FunctionError" not in answer, answer["Payload"].read()
-                return json.load(answer["Payload"])
-    raise LookupError(function)
+    name = functions(platform)[function]
+    answer = platform.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event).encode())
+    assert "FunctionError" not in answer, answer["Payload"].read()
+    return json.load(answer["Payload"])
 
 
 def upload(api: ApiClient, rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -95,9 +95,9 @@ def versions_listed(said: Said) -> None:
 
 
 def listed(said: Said) -> None:
-    datasets, storage = [json.loads(text) for text in re.findall(r"\{.*?\}(?=\{|$)", said.text)]
-    assert [dataset["name"] for dataset in datasets["items"]] == ["reviews"]
-    assert storage["used_bytes"] == len(reviews()) + len(pets()) + 2 * 1000
+    datasets = json.loads((said.folder / "list.json").read_text())["items"]
+    assert [dataset["name"] for dataset in datasets] == ["reviews"]
+    assert said.json["used_bytes"] == len(reviews()) + len(pets()) + 2 * 1000
 
 
 def downloaded(said: Said) -> None:

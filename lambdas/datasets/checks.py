@@ -41,7 +41,7 @@ def at_least(fewest: int) -> Check:
             yield Problem(
                 code="too_few_rows",
                 message=f"The dataset has {counted(examples.profile.rows, 'example')}; at least {fewest} are needed.",
-                fix=f"Add {counted(fewest - examples.profile.rows, 'example')} or more.",
+                fix=f"Add at least {counted(fewest - examples.profile.rows, 'example')}.",
             )
 
     return check
@@ -100,10 +100,10 @@ def duplicates(examples: Examples) -> Iterator[Problem]:
     """Few examples are copies of others."""
     profile = examples.profile
     if profile.duplicates > DUPLICATE_SHARE * profile.rows:
-        about = "There are" if profile.duplicates_exact else "There are about"
+        about = "" if profile.duplicates_exact else "about "
         yield Problem(
             code="duplicates",
-            message=f"{about} {profile.duplicates:,} examples of {profile.rows:,} that repeat an earlier one.",
+            message=f"Examples that repeat an earlier one: {about}{profile.duplicates:,} of {profile.rows:,}.",
             fix="Take them out: copies in training and test make the scores too good.",
         )
 
@@ -117,7 +117,7 @@ def shorter(role: str, most: int, unit: str, why: str) -> Check:
             yield Problem(
                 code="long_texts",
                 message=f"The longest {role} has {length.max:,.0f} {unit} (mean {length.mean:,.0f}); {why}.",
-                fix=f"Split texts of more than {most:,} {unit}, or accept that their ends are not read.",
+                fix=f"Shorten or split texts of more than {most:,} {unit}, or accept that their ends are not read.",
             )
 
     return of(role, check)

@@ -47,8 +47,8 @@ MESSAGES = Role(
 )
 PROMPT = Role("prompt", ("prompt", "instruction", "question", "input", "query"), ("text", "category"), "text")
 COMPLETION = Role("completion", ("completion", "output", "answer", "response"), ("text", "category"), "text")
-IMAGE = Role("image", ("image", "file_name", "filename", "file", "path"), ("file",), "file names", only=("file",))
-OBJECTS = Role("objects", ("objects", "annotations"), ("objects",), "boxes with categories", only=("objects",))
+IMAGE = Role("image", ("image", "file_name", "filename", "file", "path"), ("file",), "a file name", only=("file",))
+OBJECTS = Role("objects", ("objects", "annotations"), ("objects",), "a list of boxes", only=("objects",))
 PREDICTED = Role(TARGET, ("target", "label", "class", "y"), (*CLASS_TYPES, "datetime"), "one value")
 
 # Training type -> the sets of roles, any one of which is enough; of several that are there the first is taken.
@@ -155,7 +155,7 @@ def nothing_found(profile: Profile, sets: list[tuple[Role, ...]]) -> Problem:
     names = "; or ".join(" with ".join("/".join(role.names) for role in one) for one in sets)
     example = ", ".join(f'"{role.name}": "<your column>"' for role in sets[0])
     message = f"No column for {either(roles)}: the columns are {listed(there.name for there in profile.columns)}"
-    fix = f"Name it like the field does, or set column_mapping to {{{example}}}."
+    fix = f"Rename a column to {sets[0][0].names[0]}, or set column_mapping to {{{example}}}."
     if roles == [TARGET]:
         fix = f'Choose the column to predict as {TARGET}, or set column_mapping to {{"{TARGET}": "<your column>"}}.'
     return Problem(code="missing_column", message=f"{message}; the names looked for are {names}.", fix=fix)
@@ -183,10 +183,10 @@ def same_column(role: Role, name: str) -> Problem:
 def wrong_column_type(role: Role, column: Column) -> Problem:
     """Say what a column holds and what it should."""
     fix = f"Put {role.holds} into each row, or set column_mapping to another column for {role.name}."
-    if role.types == ("list",):
-        fix = "Write lists, in JSONL, Parquet or CoNLL: a cell of CSV or Excel is only text."
+    if column.type in ("text", "category") and not {"text", "category"} & {*role.types}:
+        fix = "Write lists and objects in JSONL or Parquet: a cell of CSV or Excel is only text."
     return Problem(
         code="wrong_column_type",
-        message=f"The column {quoted(column.name)} is of type {column.type}; {role.name} needs {role.holds}.",
+        message=f"The column {quoted(column.name)} is of type {column.type}, where {role.name} needs {role.holds}.",
         fix=fix,
     )

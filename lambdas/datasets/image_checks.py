@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from lambdas.datasets.checks import Check, Examples, first, of
+from lambdas.datasets.checks import DUPLICATE_SHARE, Check, Examples, first, of
 from lambdas.datasets.problems import Problem, counted, quoted
 from lambdas.datasets.profile import Column
 
@@ -35,10 +35,10 @@ def corrupt(examples: Examples) -> Iterator[Problem]:
 def same_images(examples: Examples) -> Iterator[Problem]:
     """Few images are copies of others."""
     images = examples.profile.images
-    if images and images.duplicates:
+    if images and images.duplicates > DUPLICATE_SHARE * images.count:
         yield Problem(
             code="duplicate_images",
-            message=f"There are {images.duplicates:,} images of {images.count:,} with the bytes of an earlier one.",
+            message=f"Images with the bytes of an earlier one: {images.duplicates:,} of {images.count:,}.",
             fix="Take them out: copies in training and test make the scores too good.",
         )
 

@@ -17,7 +17,7 @@ MOST_CHARACTERS = 2000  # 512 tokens: BERT and its kin
 MOST_WORDS = 350  # the same in words, of which a token is about two thirds
 MOST_DOCUMENT_CHARACTERS = 16_000  # 4,096 tokens: a usual length for fine-tuning
 MOST_CAPTION_CHARACTERS = 300  # 77 tokens: CLIP
-CUT = "models of the usual size cut it"
+CUT = "most models cut what is longer"
 
 
 class Readiness(BaseModel):
@@ -41,7 +41,8 @@ class Needs:
     warnings: tuple[Check, ...]
 
 
-TABLES = ("csv", "json", "jsonl", "parquet")
+LISTS = ("json", "jsonl", "parquet")  # what cells can hold in them
+TABLES = ("csv", *LISTS)
 WORKBOOKS = (*TABLES, "excel")  # a table is read alike whether it is called text or tabular
 ONE_TAG = "Give every token exactly one tag."
 IN_PIXELS = "Give x, y, width and height in pixels, within the image."
@@ -81,9 +82,8 @@ NEEDS: dict[TrainingType, Needs] = {
         ),
     ),
     "ner": Needs(
-        # CSV and Excel are taken to say more of them than that: their cells cannot hold lists.
-        takes={"text": (*TABLES, "conll"), "tabular": WORKBOOKS},
-        layout="Upload CoNLL, or JSONL with the lists tokens and ner_tags in each line.",
+        takes={"text": (*LISTS, "conll"), "tabular": LISTS},
+        layout="Upload CoNLL, or JSONL or Parquet with the lists tokens and ner_tags: a cell of CSV holds no list.",
         fewest=10,  # a fifth is held out: two sentences
         problems=(
             filled("tokens", "tags"),
@@ -150,7 +150,10 @@ NEEDS: dict[TrainingType, Needs] = {
         layout="Upload a ZIP with metadata.jsonl that has file_name and text, or with a .txt beside each image.",
         fewest=3,  # a subject is learned from three to five images
         problems=(*IMAGES, defect("invalid_metadata", UNREADABLE, CAPTIONS, "image", "text"), filled("text")),
-        warnings=(*IMAGE_WARNINGS, shorter("text", MOST_CAPTION_CHARACTERS, "characters", "text encoders cut it")),
+        warnings=(
+            *IMAGE_WARNINGS,
+            shorter("text", MOST_CAPTION_CHARACTERS, "characters", "text encoders cut what is longer"),
+        ),
     ),
     "tabular": Needs(
         takes={"tabular": WORKBOOKS},

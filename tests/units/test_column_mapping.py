@@ -186,7 +186,7 @@ def test_a_missing_column_is_told_with_the_columns_there_are_the_names_looked_fo
         "No column for text: the columns are 'tweet', 'story', 'label'; the names looked for are "
         "text/sentence/content/review/document/body/comment."
     )
-    assert problem.fix == 'Name it like the field does, or set column_mapping to {"text": "<your column>"}.'
+    assert problem.fix == 'Rename a column to text, or set column_mapping to {"text": "<your column>"}.'
 
 
 def test_names_of_strangers_are_cut_and_stay_on_one_line() -> None:

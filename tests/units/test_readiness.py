@@ -116,7 +116,7 @@ PROBLEMS: dict[TrainingType, list[tuple[Profile, str, str]]] = {
         (reviews(label=changed(LABEL, distinct=300, balance=1 / 12), rows=3000), "rare_class", "A class in 'label'"),
         (reviews(label=column("label", "text", 11)), "too_many_classes", "11 different values in 20 examples"),
         (reviews(label=column("label", "number", 1001), rows=10_000), "too_many_classes", "1,001 different values"),
-        (reviews(label=changed(LABEL, type="list")), "wrong_column_type", "of type list; label needs one class."),
+        (reviews(label=changed(LABEL, type="list")), "wrong_column_type", "of type list, where label needs one class."),
         # an empty label is no class of its own
         (
             reviews(label=changed(classes(a=15, b=4), empty=1, top=TOP_WITH_EMPTY, distinct=3)),
@@ -134,7 +134,11 @@ PROBLEMS: dict[TrainingType, list[tuple[Profile, str, str]]] = {
         (tagged(tags=tags(O=9, PER=5, LOC=3)), "invalid_tags", "Tags in 'ner_tags' that are not BIO: 'PER', 'LOC'."),
         (tagged(tags=changed(tags(**{"0": 9, "_1": 5}), items="number")), "invalid_tags", "that are not BIO: '-1'."),
         (tagged(tags=tags(O=9)), "one_class", "The lists in 'ner_tags' hold only one tag: 'O'."),
-        (tagged(tags=changed(TAGS, type="text")), "wrong_column_type", "is of type text; tags needs a list of tags."),
+        (
+            tagged(tags=changed(TAGS, type="text")),
+            "wrong_column_type",
+            "is of type text, where tags needs a list of tags.",
+        ),
     ],
     "llm": [
         (profile(1, TEXT), "too_few_rows", "The dataset has 1 example; at least 2 are needed."),
@@ -208,12 +212,12 @@ def test_a_defect_is_told_with_its_numbers_and_nothing_else(
 
 
 RARE = {"a": 970, "b": 30}
-TWINS = "There are 3 examples of 20 that repeat an earlier one."
+TWINS = "Examples that repeat an earlier one: 3 of 20."
 SEVERED = defect("corrupt_image", 2, first="cats/9.png")
 WARNINGS: dict[TrainingType, list[tuple[Profile, str, str]]] = {
     "text_classification": [
         (reviews(duplicates=3), "duplicates", TWINS),
-        (reviews(duplicates=3, duplicates_exact=False), "duplicates", "There are about 3 examples of 20"),
+        (reviews(duplicates=3, duplicates_exact=False), "duplicates", "an earlier one: about 3 of 20."),
         (reviews(label=classes(**RARE), rows=1000), "imbalance", "in 'label' has 30 examples, 'a' has 970."),
         (reviews(column("text", "text", 20, longest=9000)), "long_texts", "has 9,000 characters (mean 4,500)"),
         (reviews(defects=[defect("mixed_types", 3, "label")]), "mixed_types", "read as text: 3"),
@@ -234,7 +238,7 @@ WARNINGS: dict[TrainingType, list[tuple[Profile, str, str]]] = {
             "corrupt_images",
             "left out (first in cats/9.png).",
         ),
-        (pictures(LABEL, images={"duplicates": 2}), "duplicate_images", "There are 2 images of 20"),
+        (pictures(LABEL, images={"duplicates": 2}), "duplicate_images", "an earlier one: 2 of 20."),
         (pictures(LABEL, defects=[defect("unlisted_file", 2)]), "unlisted_file", "left out: 2"),
         (pictures(classes(**RARE), count=1000), "imbalance", "30 examples"),
     ],
@@ -322,7 +326,7 @@ def test_the_answers_for_what_trains_nothing_name_the_way_out() -> None:
     (problem,) = readiness(profile(5), "image", "zip", "ner", {}).problems
     assert problem.message == "The dataset's type is image; ner trains on text or tabular."
     (problem,) = readiness(profile(5), "text", "txt", "ner", {}).problems
-    assert problem.message == "The dataset's format is txt; ner trains on csv, json, jsonl, parquet or conll."
+    assert problem.message == "The dataset's format is txt; ner trains on json, jsonl, parquet or conll."
 
 
 def test_every_training_type_has_its_roles_and_its_needs() -> None:

@@ -107,7 +107,8 @@ TABLES: dict[TrainingType, list[tuple[str, Callable[[], Rows], str, Change, str]
     "ner": [
         (f"{TYPED} conll", tagged, "sound", sound, "ready"),
         (TYPED, numbered, "sound, numbers for tags", sound, "ready"),
-        (CELLS, tagged, "lists in cells", sound, "wrong_column_type wrong_column_type"),
+        (CELLS, tagged, "lists in cells", sound, "wrong_format"),
+        (TYPED, tagged, "tags in a text", put("ner_tags", "O O B-LOC"), "wrong_column_type"),
         (TYPED, tagged, "no tags", without("ner_tags"), "missing_column"),
         (TYPED, tagged, "a tag too few", put("tokens", LISTS, 2), "unequal_lengths"),
         (TYPED, tagged, "tags are missing", put("ner_tags", None, 3), "missing_values"),

@@ -102,9 +102,8 @@ def test_the_tabular_container_refuses_what_is_not_ready_and_nothing_else(cell: 
 def test_the_matrix_has_every_training_type_and_every_format_it_takes() -> None:
     assert len({str(cell) for cell in MATRIX}) == len(MATRIX) > 60
     sound = {(cell.training_type, cell.type, cell.format) for cell in MATRIX if cell.defect.startswith("sound")}
-    lists = {("ner", "text", "csv"), ("ner", "tabular", "excel")}  # which hold none: never ready, and told why
     for training_type in TRAINING_TYPES:
         for type, formats in NEEDS[training_type].takes.items():
-            missing = {(training_type, type, format) for format in formats} - sound - lists
+            missing = {(training_type, type, format) for format in formats} - sound
             # A table is read alike whether it is called text or tabular.
-            assert {one for one in missing if (training_type, "text", one[2]) not in sound | lists} == set()
+            assert {one for one in missing if (training_type, "text", one[2]) not in sound} == set()

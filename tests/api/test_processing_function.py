@@ -6,6 +6,9 @@ Run: python -m pytest tests/api/test_processing_function.py
 import io
 import json
 import random
+import zipfile
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -15,8 +18,11 @@ from botocore.exceptions import IncompleteReadError, ResponseStreamingError
 from lambdas.common.environment import variable
 from lambdas.common.ids import new_id
 from lambdas.processing import tasks
+from lambdas.processing.process import process
 from lambdas.processing.request import WrongRequest
 from lambdas.processing.s3_file import BREAKS, BUFFER, READ_THROUGH, S3Object
+from lambdas.processing.source import local_file
+from tests.units.processing.recordings import wav
 
 CSV = b"age,name\n31,Ada\n45,Grace\n,Edsger\n"
 
@@ -74,6 +80,22 @@ def test_a_dataset_is_read_and_reported_beside_its_files(s3: Any, folder: str) -
     assert read_json(s3, answer["report"]) == report
 
 
+def test_an_archive_in_s3_is_read_as_one_on_disk(s3: Any, folder: str, tmp_path: Path) -> None:
+    samples = random.Random(1)
+    with zipfile.ZipFile(tmp_path / "birds.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(40):
+            data = wav(samples.randbytes(60_000))
+            archive.writestr(f"{('owl', 'wren')[number % 2]}/{number}.wav", data[: None if number else -1])
+    changed = {"type": "audio", "format": "zip"}
+    event = put_request(s3, folder, {"birds.zip": (tmp_path / "birds.zip").read_bytes()}, changed)
+    report = read_json(s3, tasks.profile(event, None)["report"])
+    (tmp_path / "output").mkdir()
+    assert report == asdict(process([local_file(tmp_path / "birds.zip")], "audio", "zip", tmp_path / "output"))
+    assert (report["rows"], report["defects"][0]["examples"]) == (39, ["owl/0.wav"])
+    examples = s3.get_object(Bucket=event["bucket"], Key=f"{folder}processed/examples/examples.jsonl")["Body"].read()
+    assert examples == (tmp_path / "output/examples/examples.jsonl").read_bytes()
+
+
 def test_a_refused_dataset_is_an_answer(s3: Any, folder: str) -> None:
     event = put_request(s3, folder, {"people.parquet": b"no parquet"}, {"format": "parquet"})
     answer = tasks.profile(event, None)
@@ -81,7 +103,7 @@ def test_a_refused_dataset_is_an_answer(s3: Any, folder: str) -> None:
     assert read_json(s3, answer["report"])["refused"]
 
 
-def test_the_report_is_written_last(s3: Any, folder: str, tmp_path: Any) -> None:
+def test_the_report_is_written_last(s3: Any, folder: str, tmp_path: Path) -> None:
     (tmp_path / "thumbnails").mkdir()
     for name in ("report.json", "preview.json", "thumbnails/001.webp", "zoo.bin"):
         (tmp_path / name).write_bytes(b"{}")

@@ -28,9 +28,10 @@ class Document(Window):
                 value, end = self._parse()
             except Unreadable as error:
                 raise InvalidFile(f"Line {self.line:,} {error}.") from error
+            size = end - self.position
             # A number near the end of the window may go on behind it, as `1.5e+9` does after `1.5e+`.
             if isinstance(value, str | dict | list) or end + 4 <= len(self._text) or not self._extend(4):
-                self.position = end
+                self.position += size
                 return value
 
     def expect(self, marks: str) -> str:

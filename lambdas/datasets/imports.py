@@ -108,7 +108,9 @@ def copy_file(file: StoredFile, target: StoredFile) -> None:
 
     refuse_change(file)
     parts = TransferConfig(multipart_chunksize=PART_BYTES, max_concurrency=THREADS)
-    aws.client("s3").copy({"Bucket": file.bucket, "Key": file.key}, target.bucket, target.key, Config=parts)
+    untagged = {"TaggingDirective": "REPLACE"}  # tags would ask for rights to read and to write them
+    source = {"Bucket": file.bucket, "Key": file.key}
+    aws.client("s3").copy(source, target.bucket, target.key, ExtraArgs=untagged, Config=parts)
     refuse_change(file)
 
 

@@ -33,7 +33,7 @@ HINTS = 0x0006  # flags that say how hard the packer tried; writers disagree on 
 LONGEST_DESCRIPTOR = 24
 
 Member = Entry
-"""A file in an archive: `name`, and `size` in bytes unpacked, at most 256 MiB."""
+"""A file in an archive: `name`, and `size` in bytes unpacked, at most 256 MiB, of JSON 1 GiB."""
 
 
 class Archive:
@@ -77,7 +77,10 @@ class Archive:
         self._file.sha256 = self._hash.hexdigest()
 
     def read(self, member: Member) -> bytes:
-        """Return the bytes of a file. Raises InvalidFile unless they have the size and the checksum that it says."""
+        """Return the bytes of a file, which is small enough for memory unless it is JSON.
+
+        Raises InvalidFile unless they have the size and the checksum that it says.
+        """
         whole = io.BytesIO()
         for chunk in self.chunks(member):
             whole.write(chunk)

@@ -16,6 +16,7 @@ MAX_DIRECTORY = 32 * MIB
 MAX_NAME = 1_000  # bytes
 MAX_DEPTH = 16
 MAX_MEMBER = 256 * MIB  # unpacked, of one file
+MAX_JSON = 1024 * MIB  # unpacked, of one file of annotations: it is read in pieces
 MAX_TOTAL = 1024 * 1024 * MIB  # unpacked, of all
 MAX_RATIO = 200  # unpacked to packed, for more than RATIO_FROM bytes
 RATIO_FROM = MIB
@@ -224,8 +225,9 @@ def check_kind(entry: Entry, attributes: int) -> None:
 def check_sizes(entries: list[Entry]) -> None:
     """Raise ZipProblem for what would unpack to more than anyone packs."""
     for entry in entries:
-        if entry.size > MAX_MEMBER:
-            refuse_entry(entry.name, f"is {entry.size:,} bytes unpacked; {MAX_MEMBER:,} are possible: split it")
+        limit = MAX_JSON if entry.name.lower().endswith(".json") else MAX_MEMBER
+        if entry.size > limit:
+            refuse_entry(entry.name, f"is {entry.size:,} bytes unpacked; {limit:,} are possible: split it")
         if entry.size > RATIO_FROM and entry.size > MAX_RATIO * entry.packed:
             refuse_entry(entry.name, f"unpacks to more than {MAX_RATIO} times its size: leave it out")
     total = sum(entry.size for entry in entries)

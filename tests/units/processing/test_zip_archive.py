@@ -165,6 +165,14 @@ def test_what_no_packer_makes_is_refused(make: Callable[[], bytes], reason: str)
             archive.read(member)
 
 
+def test_annotations_may_be_larger_than_other_files() -> None:
+    sizes = [zip_directory.MAX_MEMBER + 1, zip_directory.MAX_JSON, zip_directory.MAX_JSON + 1]
+    entries = [zip_directory.Entry("a.json", size, size, 0, 0, 0, 0) for size in sizes]
+    zip_directory.check_sizes(entries[:2])
+    with pytest.raises(InvalidFile, match="1,073,741,824 are possible"):
+        zip_directory.check_sizes(entries)
+
+
 def test_a_name_of_nothing_is_refused() -> None:
     with pytest.raises(InvalidFile, match="empty part"):
         zip_directory.text_of(b"")

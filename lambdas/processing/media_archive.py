@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lambdas.processing.image_layout import METADATA, Contents, Folders, folder_of
 from lambdas.processing.image_metadata import Metadata
+from lambdas.processing.image_rows import Rows
 from lambdas.processing.media import Figures, suffix_of
 from lambdas.processing.media_examples import Examples
 from lambdas.processing.report import Defects, InvalidFile, Layout, Report
@@ -26,12 +27,12 @@ def read(files: Sequence[InputFile], output: Path, suffixes: Collection[str] = (
     notes: list[str] = []
     contents = [contents_of(file, suffixes, notes) for file in files]
     folders = Folders(contents)
-    metadata = Metadata(contents, folders, output) if any(one.metadata for one in contents) else None
     with ExitStack() as stack:
+        rows = stack.enter_context(Rows(output))
+        metadata = Metadata(contents, folders, rows) if any(one.metadata for one in contents) else None
         examples = stack.enter_context(Examples(output, untyped=metadata is not None and metadata.untyped))
         figures = Figures(examples.defects)
         if metadata:
-            stack.callback(metadata.close)
             metadata.load(examples.defects)
         for file in files:
             read_archive(file, suffixes, figures, examples, folders, metadata)

@@ -18,6 +18,8 @@ from lambdas.processing.table import Table
 from lambdas.processing.text_lines import MAX_LINE, UNICODE, batches, characters, encoding_of, lines_of, naming, places
 
 MAX_TOKENS = 10_000  # of a sentence
+MAX_COLUMNS = 100
+MAX_TAG = 200  # characters
 TAG = re.compile(r"O|[BIESLU]-\S+")
 GAP = re.compile(r"[ \t]+")
 TEXTS = pa.list_(pa.string())
@@ -75,13 +77,27 @@ def sentences(lines: Iterator[tuple[int, str]]) -> Iterator[Sentence]:
                 yield sentence
                 sentence = Sentence()
             continue
-        cells = line.rstrip("\t ").split("\t") if "\t" in line else GAP.split(line.strip(" "))
+        if "\t" in line:
+            cells = line.rstrip("\t ").split("\t", MAX_COLUMNS)
+        else:
+            cells = GAP.split(line.strip(" "), MAX_COLUMNS)
         if not sentence.tokens and line.startswith("# ") and not TAG.fullmatch(cells[-1]):
             continue
         if not columns:
             columns, first = len(cells), number
-        if len(cells) < 2 or len(cells) != columns or not cells[0]:
-            raise InvalidFile(unequal(number, cells, columns, first))
+        if len(cells) < 2 or not cells[0]:
+            raise InvalidFile(f"Line {number:,} has no token and tag: write both, with a space or a tab between them.")
+        if len(cells) > MAX_COLUMNS:
+            raise InvalidFile(f"Line {number:,} has more than {MAX_COLUMNS} columns: write a token and its tag.")
+        if len(cells) != columns:
+            raise InvalidFile(
+                f"Line {number:,} has {len(cells)} columns, but line {first:,} has {columns}: give every line as many, "
+                f"and separate sentences by a blank line."
+            )
+        if len(cells[-1]) > MAX_TAG:
+            raise InvalidFile(
+                f"Line {number:,} has a tag of more than {MAX_TAG} characters: the last column is the tag."
+            )
         sentence.tokens.append(cells[0])
         sentence.tags.append(cells[-1])
         sentence.lines.append(number)
@@ -93,16 +109,6 @@ def sentences(lines: Iterator[tuple[int, str]]) -> Iterator[Sentence]:
             )
     if sentence.tokens:
         yield sentence
-
-
-def unequal(number: int, cells: list[str], columns: int, first: int) -> str:
-    """Return what is wrong with a line's columns."""
-    if len(cells) < 2 or not cells[0]:
-        return f"Line {number:,} has no token and tag: write both, with a space or a tab between them."
-    return (
-        f"Line {number:,} has {len(cells):,} columns, but line {first:,} has {columns:,}: give every line as many, "
-        f"and separate sentences by a blank line."
-    )
 
 
 class TagCheck:

@@ -5,8 +5,8 @@ from collections import Counter
 from typing import Any, NoReturn
 
 MAX_DEPTH = 100
-MAX_VALUES = 1_000_000  # of one row: more may not fit into memory
-SHORT = MAX_VALUES  # characters that cannot hold too many values
+MAX_VALUES = 500_000  # of one row: more may not fit into memory
+SHORT = 1_000_000  # characters that are not counted: what they hold always fits
 TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels: flatten it"
 
 

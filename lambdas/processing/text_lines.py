@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+from lambdas.processing.csv_dialect import sniff_encoding
 from lambdas.processing.report import InvalidFile
 from lambdas.processing.source import BUFFER, InputFile
 
@@ -112,7 +113,9 @@ def encoding_of(files: Sequence[InputFile], possible: Sequence[str] = UNICODE) -
     found: dict[str, str] = {}
     for file in files:
         with file.open() as stream:
-            encoding = sniff_encoding(stream.read(SAMPLE))
+            sample = stream.read(SAMPLE)
+        # A sample may end inside a character, the file may not: a line end after it tells.
+        encoding = sniff_encoding(sample if len(sample) == SAMPLE else sample + b"\n")
         found.setdefault(encoding if encoding in possible else "utf-8", file.name)
     if found.keys() <= {"utf-8", "utf-8-sig"}:
         return max(found)  # utf-8-sig reads both
@@ -120,19 +123,6 @@ def encoding_of(files: Sequence[InputFile], possible: Sequence[str] = UNICODE) -
         mixed = ", ".join(f"{name} is {SHOWN[encoding]}" for encoding, name in found.items())
         raise InvalidFile(f"The files have several encodings: {mixed}. Save all of them in UTF-8.")
     return next(iter(found))
-
-
-def sniff_encoding(sample: bytes) -> str:
-    """Return the codec of a sample, which may end inside a character."""
-    if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    if sample.startswith(codecs.BOM_UTF8):
-        return "utf-8-sig"
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(sample)
-    except UnicodeDecodeError:
-        return "cp1252"
-    return "utf-8"
 
 
 Example = TypeVar("Example")

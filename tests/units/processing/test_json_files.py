@@ -93,7 +93,7 @@ def test_the_profile_is_what_pandas_finds(tmp_path: Path, name: str):
     assert [each.type for each in report.columns] == types
     for found in report.columns:
         expected = table[found.name]
-        assert (found.name, found.missing) == (found.name, int(expected.isna().sum()))
+        assert (found.name, found.missing) == (found.name, expected.isna().tolist().count(True))
         assert (found.name, found.distinct, found.distinct_exact) == (found.name, expected.nunique(), True)
     found, expected = column(report, "score"), table["score"].astype(float)
     assert (found.min, found.max) == (expected.min(), expected.max())
@@ -106,7 +106,7 @@ def test_the_profile_is_what_pandas_finds(tmp_path: Path, name: str):
     for name in ("label", "comment"):
         top = column(report, name).top
         assert {each.value: each.count for each in top or []} == dict(table[name].value_counts())
-    assert column(report, "comment").empty == int((table["comment"] == "").sum())
+    assert column(report, "comment").empty == (table["comment"] == "").tolist().count(True)
     assert report.defects == []
 
 
@@ -291,8 +291,8 @@ HOSTILE = {
     "half a pair in a key": ('{"\\udc00": 1}', r"Line 1: the key '\\udc00' has half of a surrogate pair"),
     "no key": ('{"": 1}', r"Line 1 has a key without a name"),
     "a long key": ('{"' + "a" * 201 + '": 1}', r"Line 1 has a key of more than 200 bytes"),
-    "a million keys": (
-        "{" + ",".join(f'"k{number}":1' for number in range(999_990)) + "}",
+    "half a million keys": (
+        "{" + ",".join(f'"k{number}":1' for number in range(499_990)) + "}",
         r"Line 1 brings the columns to more than 1,000",
     ),
     "a new key in every line": (
@@ -300,7 +300,8 @@ HOSTILE = {
         r"Line 1001 brings the columns to more than 1,000",
     ),
     "a line of 17 MiB": ('{"a": 1}\n{"a": "' + "x" * (17 * 2**20), r"Line 2 has more than 16,777,216 characters"),
-    "millions of objects": ('{"a": [' + "{}," * 3_000_000 + "{}]}", r"Line 1 has more than 1,000,000 values"),
+    "a million keys": ("{" + ",".join(f'"k{number}":1' for number in range(10**6)) + "}", r"Line 1 has more than"),
+    "millions of objects": ('{"a": [' + "{}," * 3_000_000 + "{}]}", r"Line 1 has more than 500,000 values"),
     "no end of a text": ('{"a": "b', r"Line 1 (is not valid JSON|holds only)"),
     "something after it": ('{"a": 1} x', r"Line 1 goes on after its object"),
     "two objects": ('{"a": 1}{"a": 2}', r"Line 1 goes on after its object"),
@@ -333,7 +334,7 @@ HOSTILE_ARRAYS = {
     "a hundred thousand lists": ("[" * 100_000, r"Row 1 \(line 1\) begins with '\['"),
     "deep": ('[{"a": ' + "[" * 100_000, r"Row 1 \(line 1\) is nested deeper"),
     "a row of 18 MiB": ('[{"a": 1},{"a": "' + "x" * (18 * 2**20), r"Row 2 \(line 1\) has more than 16,777,216 char"),
-    "millions of objects": ('[{"a": [' + "{}," * 3_000_000, r"Row 1 \(line 1\) has more than 1,000,000 values"),
+    "millions of objects": ('[{"a": [' + "{}," * 3_000_000, r"Row 1 \(line 1\) has more than 500,000 values"),
     "one object": ('{"data": [{"a": 1}]}', r"The file is one object, not rows: write an array of objects"),
 }
 
@@ -406,13 +407,14 @@ def check_round_trip(rows: list[dict[str, Any]], text: str, encoding: str, buffe
             assert converted(Path(folder)) == rows
 
 
+# VmHWM, because the greatest resident size that getrusage tells a new process is that of its parent.
 MEASURED = """
-import resource, sys
+import re, sys
 from pathlib import Path
 from lambdas.processing.json_files import read
 from lambdas.processing.source import local_file
 read([local_file(Path(sys.argv[1]))], Path(sys.argv[2]))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
 """
 
 
@@ -425,11 +427,15 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, name: str):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("item", ['{"a":1},', '"ж",', "[],", '{"k%d":1},'])
-def test_memory_is_bounded_for_the_largest_line(tmp_path: Path, item: str):
-    items = "".join(item % number if "%" in item else item for number in range(400_000))
-    path = tmp_path / "data.jsonl"
-    path.write_text('{"a":[' + items[:-1] + "]}\n", encoding="utf-8")
+@pytest.mark.parametrize("item", ['{"a":"ж%d"},', '"ж%d",'])
+@pytest.mark.parametrize("name", ["data.jsonl", "data.json"])
+def test_memory_is_bounded_for_the_largest_rows(tmp_path: Path, item: str, name: str):
+    """Rows of as many values as are taken, and as many characters, all of them two bytes wide."""
+    count = 390_000 // sum(map(item.count, ",[{"))
+    items = "".join(item % number + " " * (16_000_000 // count - len(item) - 4) for number in range(count))
+    row = '{"a":[' + items.rstrip(", ") + '],"b":"ж"}'
+    path = tmp_path / name
+    path.write_text(f"{row}\n{row}\n" if name == "data.jsonl" else f"[{row},{row}]", encoding="utf-8")
     assert measured(path) < 400
 
 
@@ -455,4 +461,6 @@ def peak_memory(tmp_path: Path, name: str, size: int) -> int:
 def measured(path: Path) -> int:
     """Return the MiB that a process of its own takes to read a file."""
     command = [sys.executable, "-c", MEASURED, str(path), str(path.parent)]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout)
+    peak = int(subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout)
+    print(path.name, peak, "MiB")
+    return peak

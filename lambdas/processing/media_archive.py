@@ -18,11 +18,21 @@ AUDIO = (".wav", ".flac", ".mp3")
 VIDEO = (".mp4", ".m4v", ".mov")
 
 
-def read(files: Sequence[InputFile], output: Path, suffixes: Collection[str] = (*AUDIO, *VIDEO)) -> Report:
+def read_audio(files: Sequence[InputFile], output: Path) -> Report:
+    """Read the audio files in ZIPs; raises InvalidFile as `read_members` does."""
+    return read_members(files, output, AUDIO)
+
+
+def read_videos(files: Sequence[InputFile], output: Path) -> Report:
+    """Read the videos in ZIPs; raises InvalidFile as `read_members` does."""
+    return read_members(files, output, VIDEO)
+
+
+def read_members(files: Sequence[InputFile], output: Path, suffixes: Collection[str]) -> Report:
     """Read the recordings in ZIPs, those that end in `suffixes`.
 
-    Raises InvalidFile for a ZIP that is not honest, for metadata that cannot be read, for audio and video in one
-    dataset, and unless one recording can be used.
+    Raises InvalidFile for a ZIP that is not honest, for metadata that cannot be read, and unless one recording can be
+    used.
     """
     notes: list[str] = []
     contents = [contents_of(file, suffixes, notes) for file in files]
@@ -39,8 +49,6 @@ def read(files: Sequence[InputFile], output: Path, suffixes: Collection[str] = (
         if metadata:
             tell_missing(metadata, examples.defects)
         media = figures.result()
-        if media.formats.keys() > {"MP4"}:
-            raise InvalidFile("There are audio files and videos in one dataset: make one of each.")
         layout: Layout = "metadata" if metadata else "class_folders" if folders.has_labels else "files"
         report = examples.report(media, layout)
     report.notes += notes

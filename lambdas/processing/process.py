@@ -12,25 +12,25 @@ from lambdas.processing.report import File, InvalidFile, Report
 from lambdas.processing.source import InputFile, local_file
 
 Reader = Callable[[Sequence[InputFile], Path], Report]
-# (type, format) or format -> the module whose `read` knows it. Imported when needed: a CSV asks for no image library.
+# `type format` or format -> the function that reads it. Imported when needed: a CSV asks for no image library.
 READERS = {
-    "csv": "delimited",
-    "parquet": "parquet",
-    "excel": "excel",
-    "json": "json_files",
-    "jsonl": "json_files",
-    "txt": "plain_text",
-    "conll": "conll",
-    "png": "images",
-    "jpg": "images",
-    "image zip": "image_archive",
-    "coco": "image_archive",
-    "wav": "media",
-    "flac": "media",
-    "mp3": "media",
-    "mp4": "media",
-    "audio zip": "media_archive",
-    "video zip": "media_archive",
+    "csv": "delimited.read",
+    "parquet": "parquet.read",
+    "excel": "excel.read",
+    "json": "json_files.read",
+    "jsonl": "json_files.read",
+    "txt": "plain_text.read",
+    "conll": "conll.read",
+    "png": "images.read",
+    "jpg": "images.read",
+    "image zip": "image_archive.read",
+    "coco": "image_archive.read",
+    "wav": "media.read",
+    "flac": "media.read",
+    "mp3": "media.read",
+    "mp4": "media.read",
+    "audio zip": "media_archive.read_audio",
+    "video zip": "media_archive.read_videos",
 }
 CONVERTED = "converted"
 TOO_LARGE = (
@@ -69,8 +69,8 @@ def refused(reason: str, output: Path) -> Report:
 
 def reader(type: str, format: str) -> Reader:
     """Return the function that reads a format of a type of dataset."""
-    module = READERS.get(f"{type} {format}") or READERS[format]
-    return importlib.import_module(f"lambdas.processing.{module}").read
+    module, _, name = (READERS.get(f"{type} {format}") or READERS[format]).partition(".")
+    return getattr(importlib.import_module(f"lambdas.processing.{module}"), name)
 
 
 def made(path: Path, folder: Path) -> File:

@@ -205,4 +205,8 @@ def test_an_archive_without_recordings_is_refused(tmp_path: Path, members: dict[
 
 def test_audio_and_video_are_two_datasets(tmp_path: Path) -> None:
     data = zipped({"1.wav": WAV, "1.mp4": video(tmp_path, frames=3)})
-    assert "one of each" in str(read(tmp_path, "audio", "zip", {"a.zip": data}).refused)
+    for type, format in (("audio", "WAV"), ("video", "MP4")):
+        report = read(tmp_path, type, "zip", {"a.zip": data})
+        assert report.media and report.media.formats == {format: 1}
+        assert "1 other files were left out" in report.notes[0]
+    assert "no file that ends in .mp4" in str(read(tmp_path, "video", "zip", {"a.zip": zipped({"1.wav": WAV})}).refused)

@@ -38,14 +38,14 @@ class Coco:
         self._scopes = sorted({scope for pair in files if (scope := scope_of(*pair))}, key=lambda scope: -len(scope[1]))
         self._names: list[str] = []  # of categories
         self._boxes = array("d")
-        self._found: list[np.ndarray] = []  # the row and the category of every box, file by file
+        self._found: list[tuple[np.ndarray, np.ndarray]] = []  # the rows and the categories of boxes, file by file
 
     def load(self, defects: Defects) -> None:
         """Read the annotations. Raises InvalidFile for what cannot be read."""
         for contents, member in self._files:
             with Archive(contents.file) as archive, naming(contents.file, member):
                 self._load(archive.file(member), scope_of(contents, member), defects)
-        rows, self._category = np.concatenate(self._found, axis=1)
+        rows, self._category = (np.concatenate(parts) for parts in zip(*self._found, strict=True))
         self._found.clear()
         self._order = np.argsort(rows, kind="stable")
         self._first = np.searchsorted(rows[self._order], np.arange(len(self._rows) + 1))
@@ -68,14 +68,13 @@ class Coco:
                     self._add_category(item, categories)
             else:
                 document.skip()
-        rows = looked_up(np.array(boxes[0]), np.array(images[0]), np.array(images[1]))
-        ids = np.array(list(categories), np.int64), np.array(list(categories.values()), np.int64)
+        rows = looked_up(boxes[0], *images)
         if lost := int(np.count_nonzero(rows == NOT_LISTED)):
             message = (
                 f"Annotations in {file.name} are of images that it does not list: list the images, or leave out both."
             )
             defects.add("invalid_metadata", message, file.name, count=lost)
-        self._found.append(np.stack([rows, looked_up(np.array(boxes[1]), *ids)]))
+        self._found.append((rows, looked_up(boxes[1], array("q", categories), array("q", categories.values()))))
 
     def _add_image(
         self,
@@ -110,7 +109,7 @@ class Coco:
             )
             defects.add("invalid_metadata", message, f"{file_name}, annotation {item.get('id')!r:.40}")
             return
-        if len(boxes[0]) + sum(found.shape[1] for found in self._found) == MAX_BOXES:
+        if len(boxes[0]) + sum(len(rows) for rows, _ in self._found) == MAX_BOXES:
             raise InvalidFile(f"There are more than {MAX_BOXES:,} boxes: make several data sets of them.")
         boxes[0].append(image)
         boxes[1].append(category)
@@ -193,10 +192,13 @@ def is_id(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 
 
-def looked_up(wanted: np.ndarray, ids: np.ndarray, values: np.ndarray) -> np.ndarray:
+def looked_up(wanted: "array[int]", ids: "array[int]", values: "array[int]") -> np.ndarray:
     """Return the value of each wanted id, the first one's where several have it, and NOT_LISTED where none has."""
-    if not len(ids):
-        return np.full(len(wanted), NOT_LISTED, np.int64)
-    order = np.argsort(ids, kind="stable")
-    places = np.minimum(np.searchsorted(ids[order], wanted), len(ids) - 1)
-    return np.where(ids[order][places] == wanted, values[order][places], NOT_LISTED)
+    if not ids:
+        return np.full(len(wanted), NOT_LISTED, np.int32)
+    keys, found = np.frombuffer(ids, np.int64), np.frombuffer(values, np.int64).astype(np.int32)
+    order = np.argsort(keys, kind="stable")
+    keys, found = keys[order], found[order]
+    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    is_listed = keys[places] == np.frombuffer(wanted, np.int64)
+    return np.where(is_listed, found[places], np.int32(NOT_LISTED))

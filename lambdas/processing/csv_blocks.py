@@ -18,10 +18,12 @@ from lambdas.processing import csv_faults
 from lambdas.processing.report import InvalidFile
 
 BLOCK = 2 * 1024 * 1024  # bytes read at a time
+WIDE = 8 * 1024 * 1024  # of a table with many columns: for each of them something is done once a block
 NEAR = 50  # quoted fields
 LINE_FEED, RETURN, QUOTE = b'\n\r"'
 
 Positions = npt.NDArray[np.int64]
+NONE: Positions = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Block:
 
     def rows(self) -> int:
         """Return how many rows there are, empty lines among them."""
-        open_end = not self.data.endswith((b"\n", b"\r"))
+        open_end = bool(self.data) and not self.data.endswith((b"\n", b"\r"))
         if not len(self.quotes):
             lone = self.data.count(b"\r") - self.data.count(b"\r\n") if b"\r" in self.data else 0
             return self.data.count(b"\n") + lone + open_end
@@ -47,6 +49,7 @@ class CsvText:
     """A file's bytes in UTF-8, whatever it is written in; its `script` is known at the end."""
 
     def __init__(self, stream: BinaryIO, encoding: str) -> None:
+        self.block = BLOCK
         self._stream, self._encoding = stream, encoding
         self._ascii = self._utf8 = True  # so far, if read as Windows-1252
 
@@ -56,7 +59,7 @@ class CsvText:
         utf8 = codecs.getincrementaldecoder("utf-8")()
         last = False
         while not last:
-            data = self._stream.read(BLOCK)
+            data = self._stream.read(self.block)
             last = not data
             plain = data.isascii()
             self._ascii = self._ascii and plain
@@ -81,11 +84,17 @@ class CsvText:
 
 
 class Blocks:
-    """A file's rows, block by block; `width` is how many fields each should have, once that is known."""
+    """A file's rows, block by block."""
 
     def __init__(self, text: CsvText, delimiter: str) -> None:
         self._text, self._delimiter = text, delimiter
-        self.width: int | None = None
+        self._width: int | None = None
+
+    def expect(self, width: int) -> None:
+        """Say, once the header is known, how many fields each row should have."""
+        self._width = width
+        if width > 100:
+            self._text.block = max(self._text.block, WIDE)
 
     def __iter__(self) -> Iterator[Block]:
         """Yield the blocks; raises InvalidFile, and UnicodeDecodeError for bytes that are not of the encoding."""
@@ -103,6 +112,8 @@ class Blocks:
             if (last and len(quotes) % 2) or end > csv_faults.MAX_LINE:
                 self.explain(pending[:end], row, whole=True)
             if not end and len(pending) > csv_faults.MAX_FIELD:
+                borders = np.flatnonzero(np.frombuffer(pending, np.uint8) == ord(self._delimiter))
+                csv_faults.check_start(len(outside(borders, quotes)) + 1, row, self._width, self._delimiter)
                 self.explain(pending, row, whole=False)
             if end:
                 block = Block(pending[:end], row, quotes[: np.searchsorted(quotes, end)])
@@ -111,7 +122,7 @@ class Blocks:
 
     def explain(self, data: bytes, row: int, *, whole: bool) -> None:
         """Raise InvalidFile for the first fault in some rows, which need not end with one; return if there is none."""
-        csv_faults.explain(data, row, self._delimiter, whole=whole, width=self.width)
+        csv_faults.explain(data, row, self._delimiter, whole=whole, width=self._width)
 
 
 class StrayQuote(InvalidFile):
@@ -124,7 +135,7 @@ def quote_positions(data: bytes, delimiter: str) -> Positions:
     The data begins with a row, and may end anywhere: then the last field may not be closed.
     """
     if b'"' not in data:
-        return np.empty(0, np.int64)
+        return NONE
     found = np.frombuffer(data, np.uint8)
     quotes = np.flatnonzero(found == QUOTE)
     borders = np.zeros(256, bool)
@@ -179,4 +190,9 @@ def row_ends(data: bytes, quotes: Positions) -> Positions:
         returns = np.flatnonzero(found == RETURN)
         followers = found[np.minimum(returns + 1, len(found) - 1)]
         ends = np.union1d(ends, returns[followers != LINE_FEED])
-    return ends[np.searchsorted(quotes, ends) % 2 == 0]
+    return outside(ends, quotes)
+
+
+def outside(places: Positions, quotes: Positions) -> Positions:
+    """Return those places that are in no quoted field."""
+    return places[np.searchsorted(quotes, places) % 2 == 0]

@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterable, Iterator
 
 from lambdas.processing.report import InvalidFile
+from lambdas.processing.table import MAX_COLUMNS
 
 MAX_FIELD = 1024 * 1024  # characters of one cell
 MAX_LINE = 16 * 1024 * 1024  # characters of one physical line, and of one row
@@ -43,6 +44,23 @@ def check_width(cells: list[str], number: int, width: int | None, delimiter: str
             f"Row {number} has {fields(len(cells))}, but the header has {width}: give every row as many, "
             f"and put text that holds the delimiter {delimiter!r} in quotation marks."
         )
+
+
+def check_start(count: int, number: int, width: int | None, delimiter: str) -> None:
+    """Raise InvalidFile when the beginning of a row has too many fields already; without a width it is the header."""
+    if width is None:
+        check_columns(count, "at least ")
+    elif count > width:
+        raise InvalidFile(
+            f"Row {number} has at least {count:,} fields, but the header has {width}: give every row as many, "
+            f"and put text that holds the delimiter {delimiter!r} in quotation marks."
+        )
+
+
+def check_columns(count: int, least: str = "") -> None:
+    """Raise InvalidFile for more columns than possible."""
+    if count > MAX_COLUMNS:
+        raise InvalidFile(f"The header has {least}{count:,} columns; at most {MAX_COLUMNS:,} are possible. Drop some.")
 
 
 def cells_of(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:

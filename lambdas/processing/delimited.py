@@ -63,19 +63,19 @@ class Dataset:
             dialect = sniff(stream.peek(), encoding)
             text = CsvText(stream, dialect.encoding)
             blocks = Blocks(text, dialect.delimiter)
-            for batch in ahead(self._batches(blocks, dialect.delimiter)):
+            for batch in ahead(self.batches(blocks, dialect.delimiter)):
                 self.table.add(batch)
         self._encodings.add(dialect.encoding)
         self._scripts.add(text.script())
         if len(self._scripts - {"ascii"}) > 1 or self._scripts == {"ascii", "utf-16"}:
             raise InvalidFile("The file is in another encoding than those before it: save all of them in UTF-8.")
 
-    def _batches(self, blocks: Blocks, delimiter: str) -> Iterator[pa.RecordBatch]:
+    def batches(self, blocks: Blocks, delimiter: str) -> Iterator[pa.RecordBatch]:
         """Yield a file's rows."""
         found = iter(blocks)
         names, rest = take_header(found, delimiter)
         self._check(names, delimiter)
-        blocks.width = len(names)
+        blocks.expect(len(names))
         for block in chain([rest], found):
             # Empty lines are no rows.
             if block.data[:1] not in b"\r\n" or block.data.strip(b"\r\n"):

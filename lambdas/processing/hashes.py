@@ -148,7 +148,7 @@ def text_parts(array: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.i
     ]
     used = np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]] if data is not None else np.empty(0, np.uint8)
     starts = offsets.astype(np.int64) - int(offsets[0])
-    return starts[:-1], np.diff(starts), used
+    return starts[:-1], starts[1:] - starts[:-1], used
 
 
 def values(array: pa.Array) -> np.ndarray:

@@ -34,13 +34,21 @@ class Sketch:
         known[inside] = self.hashes[places[inside]] == found[inside]
         self.counts[places[known]] += counts[known]
         if not known.all():
-            new = ~known
-            self.hashes = np.insert(self.hashes, places[new], found[new])
-            self.counts = np.insert(self.counts, places[new], counts[new])
-            if len(self.hashes) > self.k:
-                self.hashes, self.counts = self.hashes[: self.k].copy(), self.counts[: self.k].copy()
-                self.exact = False
+            self._insert(places[~known], found[~known], counts[~known])
         return found
+
+    def _insert(self, places: npt.NDArray[np.int64], found: Hashes, counts: npt.NDArray[np.int64]) -> None:
+        """Put new hashes before those at some places, and drop what is then beyond the k smallest."""
+        size = len(self.hashes) + len(found)
+        at = places + np.arange(len(found))
+        others = np.ones(size, bool)
+        others[at] = False
+        merged, merged_counts = np.empty(size, np.uint64), np.empty(size, np.int64)
+        merged[at], merged[others] = found, self.hashes
+        merged_counts[at], merged_counts[others] = counts, self.counts
+        if size > self.k:
+            merged, merged_counts, self.exact = merged[: self.k].copy(), merged_counts[: self.k].copy(), False
+        self.hashes, self.counts = merged, merged_counts
 
     def distinct(self) -> int:
         """Return how many different hashes came: exact, or an estimate when `exact` is false."""

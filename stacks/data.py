@@ -81,8 +81,9 @@ class Data:
             arns[f"{name}-bucket"] = [bucket_arn(stack, bucket)]
             arns[f"{name}-bucket/*"] = [f"{bucket_arn(stack, bucket)}/*"]
         arns["jobs-bucket/config"] = [f"{bucket_arn(stack, self.buckets['jobs'])}/*/config/config.json"]
-        for folder in ("files", "processed"):
-            arns[f"datasets-bucket/{folder}"] = [f"{bucket_arn(stack, self.buckets['datasets'])}/*/{folder}/*"]
+        datasets = bucket_arn(stack, self.buckets["datasets"])
+        arns["datasets-bucket/files"] = [f"{datasets}/*/files/*", f"{datasets}/*/files.json"]
+        arns["datasets-bucket/processed"] = [f"{datasets}/*/processed/*"]
         pool = stack.format_arn(service="cognito-idp", resource="userpool", resource_name=self.user_pool_id)
         return arns | {"user-pool": [pool]}
 

@@ -42,8 +42,7 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("s3: ListBucket", "import-buckets"),
         ("s3: GetObject", "import-buckets/*"),
         ("s3: ListBucket", "datasets-bucket"),
-        ("s3: GetObject", "datasets-bucket/*"),
-        ("s3: PutObject AbortMultipartUpload", "datasets-bucket/files"),
+        ("s3: GetObject PutObject AbortMultipartUpload", "datasets-bucket/files"),
     ],
     # It reads what strangers made, with libraries that may have holes: files only, and no record.
     "datasets_profile": [
@@ -217,7 +216,7 @@ WILDCARDS = {
     "datasets-bucket/*": OWNED,
     "models-bucket/*": OWNED,
     "jobs-bucket/*": OWNED,
-    "datasets-bucket/files": "The files of any owner's version, and nothing beside them.",
+    "datasets-bucket/files": "The files of any owner's version and their list, and nothing beside them.",
     "datasets-bucket/processed": "What processing makes of any owner's version, and nothing beside it.",
     "import-buckets/*": "The stage's owner named these buckets for everybody to read from.",
     "jobs-bucket/config": "The configuration of any owner's job, and no other object of the bucket.",

@@ -47,6 +47,7 @@ WILDCARD_RESOURCES = {
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/output/*",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/checkpoints/*",
     "arn:<AWS::Partition>:s3:::<datasetsbucket>/*/files/*",
+    "arn:<AWS::Partition>:s3:::<datasetsbucket>/*/files.json",
     "arn:<AWS::Partition>:s3:::<datasetsbucket>/*/processed/*",
     f"arn:<AWS::Partition>:batch:{HERE}:service-job/*",
     f"arn:<AWS::Partition>:sagemaker:{HERE}:training-job/AWSBatch*",
@@ -135,7 +136,7 @@ def test_a_stage_reads_the_buckets_it_imports_from_and_none_where_it_has_none(
         }
 
     everything = stage_of("everything")
-    roles = {"Datasets", "DatasetsImport", "TrainingExecution", "Processing"}
+    roles = {"Datasets", "DatasetsImport", "Jobs", "TrainingExecution", "Processing"}
     assert readers(everything, "arn:<AWS::Partition>:s3:::raw-data") == roles
     assert readers(everything, "arn:<AWS::Partition>:s3:::raw.data.two/*") == roles | {"DatasetsProfile"}
     buckets = {

@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 FOLDER = "thumbnails"
 MAX_THUMBNAILS = 24
 THUMBNAIL = 256  # pixels on the longer side
-DIRECT = ("RGB", "RGBA", "L", "LA")  # modes that shrink without a detour
+DIRECT = ("RGB", "L")  # modes that shrink without a copy of the whole image
 
 
 class Thumbnails:
@@ -36,7 +36,7 @@ def thumbnail(image: Image.Image) -> Image.Image:
     The image itself becomes small: a copy of a large one would take too much memory.
     """
     if image.mode not in DIRECT:
-        # Shrunk first, so that other modes are converted at little cost; four times the size keeps it smooth.
+        # By single pixels first, so that little is converted; four times the size keeps the picture smooth.
         image.thumbnail((4 * THUMBNAIL, 4 * THUMBNAIL), Image.Resampling.NEAREST)
         image = plain(image)
     image.thumbnail((THUMBNAIL, THUMBNAIL))

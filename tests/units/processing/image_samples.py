@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +13,16 @@ import numpy as np
 from PIL import Image
 
 from lambdas.processing.source import InputFile
+
+# VmHWM, because the greatest resident size that getrusage tells a new process is that of its parent.
+MEASURED = """
+import re, sys
+from pathlib import Path
+from lambdas.processing.process import process
+from lambdas.processing.source import local_file
+report = process([local_file(Path(sys.argv[1]))], "image", sys.argv[2], Path(sys.argv[3]))
+print(report.rows, int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024)
+"""
 
 Entries = Mapping[str, bytes | str]
 
@@ -42,3 +54,10 @@ def held(data: bytes, name: str) -> InputFile:
 def examples_in(output: Path) -> list[dict[str, Any]]:
     """The examples that were written."""
     return [json.loads(line) for line in (output / "examples" / "examples.jsonl").read_text().splitlines()]
+
+
+def measured(path: Path, format: str, output: Path) -> tuple[int, int]:
+    """The rows of a data set, and the bytes of memory that a process of its own took to read it."""
+    command = [sys.executable, "-c", MEASURED, path, format, output]
+    rows, memory = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return int(rows), int(memory)

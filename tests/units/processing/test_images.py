@@ -22,7 +22,7 @@ from lambdas.processing.image_file import CorruptImage, examine
 from lambdas.processing.images import read
 from lambdas.processing.report import InvalidFile
 from lambdas.processing.source import InputFile, local_file
-from tests.units.processing.image_samples import examples_in, held, picture
+from tests.units.processing.image_samples import examples_in, held, measured, picture
 
 KINDS = [
     ("RGB", "PNG"), ("RGBA", "PNG"), ("L", "PNG"), ("LA", "PNG"), ("P", "PNG"), ("1", "PNG"), ("I;16", "PNG"),
@@ -279,3 +279,24 @@ def test_pillow_is_left_as_strict_as_it_is() -> None:
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
     assert PngImagePlugin.MAX_TEXT_CHUNK <= 2**20 and PngImagePlugin.MAX_TEXT_MEMORY <= 2**26
     assert Image.MAX_IMAGE_PIXELS == image_file.MAX_PIXELS
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("mode", "size", "format", "options"),
+    [
+        ("RGB", 9_300, "PNG", {}),
+        ("RGBA", 9_300, "PNG", {}),
+        ("P", 10_000, "PNG", {}),
+        ("RGB", 7_600, "JPEG", {"progressive": True, "subsampling": 0}),
+        ("RGB", 10_000, "JPEG", {}),
+        ("RGB", 4_680, "WEBP", {"method": 0}),
+    ],
+)
+def test_the_largest_images_fit_into_memory(
+    mode: str, size: int, format: str, options: dict[str, Any], tmp_path: Path
+) -> None:
+    Image.new(mode, (size, size)).save(tmp_path / "large", format, **options)
+    (tmp_path / "output").mkdir()
+    rows, memory = measured(tmp_path / "large", "png", tmp_path / "output")
+    assert rows == 1 and memory < 512_000_000

@@ -1,6 +1,5 @@
 """The boxes around the objects in an image: those that lie in it and have a category are kept."""
 
-import math
 from typing import Any
 
 from lambdas.processing.report import Defects
@@ -51,5 +50,5 @@ def is_box(value: Any) -> bool:
         isinstance(value, list)
         and len(value) == 4
         and all(isinstance(number, int | float) and not isinstance(number, bool) for number in value)
-        and all(abs(number) < 1e9 and math.isfinite(number) for number in value)
+        and all(abs(number) < 1e9 for number in value)
     )

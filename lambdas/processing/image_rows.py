@@ -37,13 +37,16 @@ class Rows:
         return self._first.get(key(path))
 
     def add(self, path: str, row: Row) -> int:
-        """Keep a row of an image; returns its number, from 0. Raises InvalidFile when there are too many."""
+        """Keep a row of an image; returns its number, from 0. Raises InvalidFile for one too many, and for infinity."""
         number = len(self._offsets)
         if number == MAX_ROWS:
             raise InvalidFile(f"More than {MAX_ROWS:,} images are annotated: make several data sets of them.")
         self._offsets.append(self._file.tell())
         self._taken.append(0)
-        self._file.write(json.dumps(row).encode() + b"\n")
+        try:
+            self._file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
+        except ValueError as error:
+            raise InvalidFile(f"The row of {path!r:.120} has a number outside ±1.8e308: write it as text.") from error
         first = self._first.setdefault(key(path), number)
         if first != number:
             self._more.setdefault(first, []).append(number)

@@ -318,6 +318,8 @@ REFUSED: list[tuple[str, Entries, str]] = [
     ("no JSON", {"metadata.jsonl": "{"}, "Line 1"),
     ("JSON but no object", {"metadata.jsonl": "[1]"}, "Line 1 is not an object"),
     ("NaN", {"metadata.jsonl": '{"file_name": "1.png", "weight": NaN}'}, "NaN"),
+    ("infinity", {"metadata.jsonl": '{"file_name": "1.png", "weight": 1e999}'}, "outside ±1.8e308"),
+    ("infinity below", {"metadata.jsonl": '{"file_name": "1.png", "weights": [{"a": -1e999}]}'}, "outside ±1.8e308"),
     ("deep", {"metadata.jsonl": '{"file_name": "1.png", "x": ' + "[" * 5000 + "]" * 5000 + "}"}, "deep"),
     ("half a character", {"metadata.jsonl": '{"file_name": "1.png", "x": "\\ud83d"}'}, "surrogate"),
     ("many columns", {"metadata.jsonl": lines({"file_name": "1.png"} | {f"c{n}": 1 for n in range(1100)})}, "1,000"),

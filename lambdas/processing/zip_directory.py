@@ -81,7 +81,7 @@ def entries_of(read: Read, file_size: int) -> list[Entry]:
     entries = sorted(records(read(start, stop - start), count), key=lambda entry: entry.offset)
     if (entries[0].offset if entries else start) != 0:
         refuse(f"has other bytes before its first entry: {PACK_AGAIN} as an ordinary ZIP.")
-    for entry, limit in zip(entries, [*(entry.offset for entry in entries[1:]), start], strict=True):
+    for entry, limit in zip(entries, [*(entry.offset for entry in entries), start][1:], strict=True):
         entry.limit = limit
         if entry.offset + 30 + len(entry.name.encode()) + entry.packed > limit:
             refuse_entry(entry.name, f"overlaps another one: {PACK_AGAIN}")

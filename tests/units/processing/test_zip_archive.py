@@ -165,6 +165,11 @@ def test_what_no_packer_makes_is_refused(make: Callable[[], bytes], reason: str)
             archive.read(member)
 
 
+def test_a_zip_of_nothing_has_no_files() -> None:
+    with Archive(held(packed())) as archive:
+        assert (list(archive), archive.members) == ([], [])
+
+
 def test_annotations_may_be_larger_than_other_files() -> None:
     sizes = [zip_directory.MAX_MEMBER + 1, zip_directory.MAX_JSON, zip_directory.MAX_JSON + 1]
     entries = [zip_directory.Entry("a.json", size, size, 0, 0, 0, 0) for size in sizes]

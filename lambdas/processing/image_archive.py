@@ -13,7 +13,7 @@ from lambdas.processing.image_layout import Contents, Folders, contents_of, is_i
 from lambdas.processing.image_metadata import Metadata
 from lambdas.processing.image_rows import Rows
 from lambdas.processing.images import Figures
-from lambdas.processing.report import Defects, Layout, Report
+from lambdas.processing.report import Defects, InvalidFile, Layout, Report
 from lambdas.processing.source import InputFile
 from lambdas.processing.zip_archive import Archive, Member
 
@@ -41,14 +41,30 @@ class Annotations(Protocol):
 
 
 def read(files: Sequence[InputFile], output: Path) -> Report:
+    """Read images in ZIPs by what lies beside them; raises InvalidFile as `read_images` does."""
+    return read_images(files, output, needs_coco=False)
+
+
+def read_coco(files: Sequence[InputFile], output: Path) -> Report:
+    """Read images in ZIPs with their COCO files; raises InvalidFile as `read_images` does."""
+    return read_images(files, output, needs_coco=True)
+
+
+def read_images(files: Sequence[InputFile], output: Path, needs_coco: bool) -> Report:
     """Read images in ZIPs by what lies beside them: a COCO file, else metadata, else captions, else folders.
 
-    Raises InvalidFile for a ZIP that is not honest, for annotations that cannot be read, and without a usable image.
+    Raises InvalidFile for a ZIP that is not honest, for annotations that cannot be read or are needed and not there,
+    and without a usable image.
     """
     contents = [contents_of(file) for file in files]
     folders = Folders(contents)
     with ExitStack() as stack:
         annotations = annotations_of(contents, folders, stack.enter_context(Rows(output)))
+        if needs_coco and not isinstance(annotations, Coco):
+            raise InvalidFile(
+                "There is no COCO file in it, which is JSON with images, annotations and categories: put it beside the "
+                "images, or make a dataset of the format zip."
+            )
         examples = stack.enter_context(Examples(output, annotations is not None and annotations.untyped))
         figures = Figures(output, examples.defects)
         if annotations:

@@ -24,7 +24,7 @@ READERS = {
     "png": "images.read",
     "jpg": "images.read",
     "image zip": "image_archive.read",
-    "coco": "image_archive.read",
+    "coco": "image_archive.read_coco",
     "wav": "media.read",
     "flac": "media.read",
     "mp3": "media.read",

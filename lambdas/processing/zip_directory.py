@@ -6,6 +6,7 @@ import struct
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import NoReturn
 
 from lambdas.processing.report import InvalidFile
@@ -16,7 +17,8 @@ MAX_DIRECTORY = 32 * MIB
 MAX_NAME = 1_000  # bytes
 MAX_DEPTH = 16
 MAX_MEMBER = 256 * MIB  # unpacked, of one file
-MAX_JSON = 1024 * MIB  # unpacked, of one file of annotations: it is read in pieces
+# Unpacked, of one file of a kind that is read in pieces: annotations, recordings.
+IN_PIECES = {".json": 1024 * MIB} | dict.fromkeys((".wav", ".flac", ".mp3", ".mp4", ".m4v", ".mov"), 64 * 1024 * MIB)
 MAX_TOTAL = 1024 * 1024 * MIB  # unpacked, of all
 MAX_RATIO = 200  # unpacked to packed, for more than RATIO_FROM bytes
 RATIO_FROM = MIB
@@ -225,7 +227,7 @@ def check_kind(entry: Entry, attributes: int) -> None:
 def check_sizes(entries: list[Entry]) -> None:
     """Raise ZipProblem for what would unpack to more than anyone packs."""
     for entry in entries:
-        limit = MAX_JSON if entry.name.lower().endswith(".json") else MAX_MEMBER
+        limit = IN_PIECES.get(PurePosixPath(entry.name.lower()).suffix, MAX_MEMBER)
         if entry.size > limit:
             refuse_entry(entry.name, f"is {entry.size:,} bytes unpacked; {limit:,} are possible: split it")
         if entry.size > RATIO_FROM and entry.size > MAX_RATIO * entry.packed:

@@ -13,7 +13,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from lambdas.processing import coco, json_document
-from lambdas.processing.image_archive import read
+from lambdas.processing.image_archive import read, read_coco
 from lambdas.processing.report import Column, InvalidFile, Report
 from tests.units.processing.image_samples import examples_in, picture, zipped
 
@@ -257,3 +257,8 @@ def test_a_document_is_the_same_in_whatever_pieces_it_comes(
     whole = {"version": 1.25e-7, "year": 2017, "flag": True} | document([image(1, "1.png")], [box(1, 1, [1, 2, 3, 4])])
     read([zipped({"1.png": picture(1), "a.json": json.dumps(whole | {"last": 12345})})], tmp_path)
     assert examples_in(tmp_path)[0]["objects"] == {"bbox": [[1, 2, 3, 4]], "category": ["cat"]}
+
+
+def test_a_coco_dataset_without_a_coco_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidFile, match="no COCO file"):
+        read_coco([zipped({"cats/1.png": picture(1), "dogs/2.png": picture(2)})], tmp_path)

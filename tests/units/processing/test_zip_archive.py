@@ -170,12 +170,14 @@ def test_a_zip_of_nothing_has_no_files() -> None:
         assert (list(archive), archive.members) == ([], [])
 
 
-def test_annotations_may_be_larger_than_other_files() -> None:
-    sizes = [zip_directory.MAX_MEMBER + 1, zip_directory.MAX_JSON, zip_directory.MAX_JSON + 1]
-    entries = [zip_directory.Entry("a.json", size, size, 0, 0, 0, 0) for size in sizes]
-    zip_directory.check_sizes(entries[:2])
-    with pytest.raises(InvalidFile, match="1,073,741,824 are possible"):
-        zip_directory.check_sizes(entries)
+@pytest.mark.parametrize(("name", "limit"), [("a.png", 256), ("a.json", 1024), ("a.MP4", 64 * 1024)])
+def test_what_is_read_in_pieces_may_be_larger_than_other_files(name: str, limit: int) -> None:
+    def entries(size: int) -> list[zip_directory.Entry]:
+        return [zip_directory.Entry(name, size, size, 0, 0, 0, 0)]
+
+    zip_directory.check_sizes(entries(limit * zip_directory.MIB))
+    with pytest.raises(InvalidFile, match=f"{limit * zip_directory.MIB:,} are possible"):
+        zip_directory.check_sizes(entries(limit * zip_directory.MIB + 1))
 
 
 def test_a_name_of_nothing_is_refused() -> None:

@@ -20,7 +20,7 @@ BATCH_ROWS = 65_536
 BUFFERS = 16 * 1024 * 1024  # for reading, of all columns together
 SMALL_DICTIONARY = 4 * 1024 * 1024  # columns of texts below it are read as references to their distinct values
 WORST_RATIO = 1000  # unpacked to the file's size; ten zeros in a row compress, a whole file of them is a bomb
-RATIO_COUNTS_FROM = 256 * 1024 * 1024
+RATIO_COUNTS_FROM = 64 * 1024 * 1024
 
 
 def read(files: Sequence[InputFile], output: Path) -> Report:
@@ -94,8 +94,9 @@ def plain_schema(file: InputFile, schema: pa.Schema) -> pa.Schema:
     for field in schema:
         kind = plain(field.type)
         if kind is None:
+            held = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
             raise InvalidFile(
-                f"{file.name}: column {field.name!r} holds {field.type}, which no training reads: "
+                f"{file.name}: column {field.name!r} holds {held}, which no training reads: "
                 "leave it out or write it as numbers, texts, dates or lists."
             )
         fields.append(pa.field(field.name, kind))

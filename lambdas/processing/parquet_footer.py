@@ -81,12 +81,15 @@ def check_row_groups(file: InputFile, metadata: pq.FileMetaData, rows_end: int) 
             start = chunk.data_page_offset
             if chunk.has_dictionary_page and chunk.dictionary_page_offset:
                 start = min(start, chunk.dictionary_page_offset)
-            if chunk.total_compressed_size < 0 or start < 4 or start + chunk.total_compressed_size > rows_end:
+            end = start + chunk.total_compressed_size
+            if not group.num_rows:
+                continue  # nothing of it is read
+            if start < 4 or not start <= chunk.data_page_offset < end <= rows_end:
                 raise InvalidFile(
                     f"{file.name}: column {chunk.path_in_schema[:50]!r} of row group {index + 1} would lie outside "
                     "the file: write it again."
                 )
-            places.append((start, start + chunk.total_compressed_size))
+            places.append((start, end))
     if rows != metadata.num_rows:
         raise InvalidFile(
             f"{file.name} promises {metadata.num_rows:,} rows and its row groups have {rows:,}: write it again."

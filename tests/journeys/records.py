@@ -62,8 +62,14 @@ class Records:
 
     def waits_for(self, id: str) -> bool:
         """Return whether a record is marked as under way."""
-        key = wire({"id": id})
-        return "Item" in self._dynamodb.get_item(TableName=self.table("waits"), Key=key)
+        return self._wait(id) is not None
+
+    def token_of(self, id: str) -> str | None:
+        """Return the token of the workflow that waits for a record, if one does."""
+        return (self._wait(id) or {}).get("token", {}).get("S")
+
+    def _wait(self, id: str) -> Item | None:
+        return self._dynamodb.get_item(TableName=self.table("waits"), Key=wire({"id": id})).get("Item")
 
 
 def wire(values: dict[str, Any]) -> Item:

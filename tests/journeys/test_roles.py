@@ -35,6 +35,9 @@ CHECKS: dict[str, Check] = {
     "accounts_pre_sign_up": accounts.account_lifecycle,
     "datasets": datasets.dataset_lifecycle,
     "datasets_process": datasets.dataset_processing,
+    "datasets_import": datasets.dataset_import,
+    "datasets_profile": datasets.dataset_profiling,
+    "datasets_submit": datasets.dataset_submission,
     "datasets_recover": datasets.dataset_recovery,
     "models": models.model_lifecycle,
     "models_process": models.model_scanning,
@@ -53,13 +56,25 @@ CHECKS: dict[str, Check] = {
 }
 # Permissions that the function's own check does not reach.
 OTHER_CHECKS: dict[str, Check] = {
+    "datasets: s3:ListBucket on import-buckets": datasets.dataset_by_reference,
+    "datasets: s3:GetObject on import-buckets/*": datasets.dataset_by_reference,
+    "datasets_import: s3:AbortMultipartUpload on datasets-bucket/files": datasets.import_given_up,
+    "datasets_recover: dynamodb:GetItem on waits-table": datasets.job_recovery,
+    "datasets_recover: sagemaker:DescribeProcessingJob on processing-jobs": datasets.job_recovery,
+    "datasets_recover: states:SendTaskSuccess on *": datasets.job_recovery,
+    "datasets_recover: states:SendTaskFailure on *": datasets.job_recovery,
+    "datasets_recover: states:SendTaskHeartbeat on *": datasets.job_recovery,
+    "jobs: s3:GetObject on import-buckets/*": jobs.job_on_a_reference,
     "models_archive: s3:AbortMultipartUpload on models-bucket/*": models.archive_given_up,
     "jobs_submit: batch:TerminateServiceJob on service-jobs": jobs.stop_during_submission,
     "jobs_register: s3:AbortMultipartUpload on models-bucket/*": jobs.copy_given_up,
     "jobs_register: batch:TerminateServiceJob on service-jobs": jobs.broken_workflow,
 }
 WORKFLOWS: dict[str, tuple[Check, list[str]]] = {
-    "Process": (workflows.process_workflow, ["datasets_process"]),
+    "Process": (
+        workflows.process_workflow,
+        ["datasets_process", "datasets_import", "datasets_profile", "datasets_submit"],
+    ),
     "Scan": (workflows.scan_workflow, ["models_process", "models_scan"]),
     "Archive": (workflows.archive_workflow, ["models_archive"]),
     "Train": (workflows.train_workflow, ["jobs_submit", "jobs_register"]),
@@ -69,12 +84,16 @@ WORKFLOWS: dict[str, tuple[Check, list[str]]] = {
 # Permission -> why it is needed although nothing goes red here.
 NO_404 = "Without it S3 answers 403, not 404, for an object that is not there; the emulator answers 404 to everybody."
 JUSTIFIED: dict[str, str] = {
+    "datasets_import: s3:ListBucket on import-buckets": f"{NO_404} A source that is gone is the user's to know.",
+    "datasets_import: s3:ListBucket on datasets-bucket": f"{NO_404} A file is copied where there is none.",
+    "jobs: s3:ListBucket on datasets-bucket": f"{NO_404} A data set that is being deleted has no manifest any more.",
+    "jobs: s3:ListBucket on import-buckets": f"{NO_404} A source that is gone is the user's to know.",
     "jobs_register: s3:ListBucket on jobs-bucket": f"{NO_404} A job without a report would not say so.",
     "jobs_register: s3:ListBucket on models-bucket": f"{NO_404} A new version has no manifest yet.",
     "models_process: s3:ListBucket on models-bucket": f"{NO_404} A version that came in a form has no upload plan.",
     "models_archive: s3:ListBucket on models-bucket": f"{NO_404} An archive is made where there is none.",
 }
-# The execution role's: action -> why it is needed although nothing goes red here.
+# The containers' roles': action -> why it is needed although nothing goes red here.
 NO_REGISTRY = "SageMaker pulls the image with it; this machine has no image registry."
 JUSTIFIED_FOR_CONTAINERS = {
     "ecr:BatchCheckLayerAvailability": NO_REGISTRY,
@@ -160,9 +179,20 @@ def workflow_goes_red(workflow: str, function: str, world: World) -> bool:
     return red
 
 
-def container_goes_red(world: World, role: str, action: str, resource: str) -> bool:
-    """Take an action on a resource from the containers' role, and look whether training or serving fails."""
-    check = training.serving if "Endpoints/" in resource or "modelsbucket" in resource else training.training
+def check_of_training(resource: str) -> Check:
+    """Return the check that the execution role needs a resource for."""
+    if datasets.IMPORTS in resource:
+        return training.training_on_a_reference
+    return training.serving if "Endpoints/" in resource or "modelsbucket" in resource else training.training
+
+
+def check_of_processing(resource: str) -> Check:
+    """Return the check that the processing role needs a resource for."""
+    return training.processing_of_a_reference if datasets.IMPORTS in resource else training.processing
+
+
+def container_goes_red(world: World, role: str, check: Check, action: str, resource: str) -> bool:
+    """Take an action on a resource from a role of containers, and look whether what they do fails."""
     print(f"{action} on {resource}: {check.__name__}", flush=True)
     with role_with(world, role, lambda given: without_resource(given, action, resource)):
         red = is_red(check, world)
@@ -193,12 +223,20 @@ class TestEvery:
         assert [name for name in every if not workflow_goes_red(*name, world)] == []
         print(f"\nred: {len(every)}/{len(every)}")
 
-    def test_nothing_in_the_containers_role_is_too_much(self, world: World) -> None:
-        role = world.platform.outputs["ExecutionRoleArn"]
-        for check in (training.training, training.serving):
-            check(world)
+    @pytest.mark.parametrize("check_of_resource", [check_of_training, check_of_processing])
+    def test_nothing_in_the_containers_roles_is_too_much(
+        self, check_of_resource: Callable[[str], Check], world: World
+    ) -> None:
+        processing = world.functions["datasets_submit"]["Environment"]["Variables"]["PROCESSING_ROLE_ARN"]
+        role = processing if check_of_resource is check_of_processing else world.platform.outputs["ExecutionRoleArn"]
         every = pairs(statements_of(world, role))
-        survivors = [pair for pair in every if not container_goes_red(world, role, *pair)]
+        for check in {check_of_resource(resource) for _, resource in every}:
+            check(world)  # green with everything
+        survivors = [
+            (action, resource)
+            for action, resource in every
+            if not container_goes_red(world, role, check_of_resource(resource), action, resource)
+        ]
         print(f"\nred: {len(every) - len(survivors)}/{len(every)}")
         for action, resource in survivors:
             print(f"  not red: {action} on {resource}: {JUSTIFIED_FOR_CONTAINERS.get(action, 'not justified')}")

@@ -12,6 +12,7 @@ from typing import Any
 
 from lambdas.common.ids import new_id
 from lambdas.common.store import now
+from tests.journeys.checks import datasets
 from tests.journeys.checks.models import begin_segment, expect_no_uploads
 from tests.journeys.checks.world import NO_TOKEN, CheckFailed, World, expect, until
 from tests.journeys.conftest import PARAMETERS
@@ -95,6 +96,19 @@ def job_requests(world: World) -> None:
     ended = world.copy("jobs", world.job["id"], under_way=False, log_stream=None)
     expect(world.owner.call("GET", f"/jobs/{ended}/logs")["items"] != [], "its log is read")
     world.owner.call("DELETE", f"/jobs/{ended}")
+
+
+def job_on_a_reference(world: World) -> None:
+    """A job on a data set whose file lies in another bucket is started when that is what it was."""
+    found = datasets.imported(world)
+    with datasets.version(world, "ready", found, "reference") as version:
+        datasets.put_manifest(world, version, found)
+        request = {"name": "Check", "dataset_id": version.dataset_id, "parameters": PARAMETERS}
+        id = world.owner.call("POST", "/jobs", request)["id"]
+        try:
+            expect(world.execution("Train", id) is not None, "its workflow has started")
+        finally:
+            forget(world, id)
 
 
 def job_submission(world: World) -> None:

@@ -3,17 +3,21 @@
 import json
 import secrets
 
+from lambdas.datasets.report import REPORT
+from lambdas.datasets.schemas import StoredFile
+from tests.journeys.checks import datasets
 from tests.journeys.checks.endpoints import forget, status
 from tests.journeys.checks.world import NO_TOKEN, World, expect, until
 from tests.journeys.conftest import PARAMETERS
 
 COPIED = {"AlgorithmSpecification", "RoleArn", "HyperParameters", "ResourceConfig", "StoppingCondition"}
 TRAINING_LOGS, ENDPOINT_LOGS = "/aws/sagemaker/TrainingJobs", "/aws/sagemaker/Endpoints"
+PROCESSING_LOGS = "/aws/sagemaker/ProcessingJobs"
 CONFIG = {**PARAMETERS, "algorithm": "lightgbm", "epochs": 40, "checkpoint_every": 10}
 
 
-def training(world: World) -> None:
-    """A container reads its data, prints, writes and drops checkpoints, and leaves a model."""
+def training(world: World, data: str | None = None) -> None:
+    """A container reads its data, at a URI if one is given, prints, keeps and drops checkpoints, leaves a model."""
     name = f"AWSBatch-check-{secrets.token_hex(4)}"
     home = f"{world.user_id}/{name}"
     config = {"job_id": name, "stage": "local", "training_type": "tabular", "parameters": CONFIG}
@@ -25,8 +29,11 @@ def training(world: World) -> None:
     uri = f"s3://{world.jobs_bucket}/{home}"
     channels = described["InputDataConfig"]
     for channel in channels:
+        source = channel["DataSource"]["S3DataSource"]
         if channel["ChannelName"] == "config":
-            channel["DataSource"]["S3DataSource"]["S3Uri"] = f"{uri}/config/"
+            source["S3Uri"] = f"{uri}/config/"
+        elif data:
+            source["S3Uri"] = data
     request = {member: described[member] for member in COPIED} | {
         "TrainingJobName": name,
         "InputDataConfig": channels,
@@ -48,6 +55,39 @@ def training(world: World) -> None:
     kept = world.keys(world.jobs_bucket, f"{home}/checkpoints/")
     expect({key.split("/")[3] for key in kept} == {"epoch-000030", "epoch-000040"}, "two checkpoints are kept")
     expect_logs(world, TRAINING_LOGS, f"{name}/")
+
+
+def training_on_a_reference(world: World) -> None:
+    """A container reads its data where it was found, in another bucket."""
+    like = world.record("jobs", world.job["id"])["dataset_uri"]
+    bucket, prefix = like.removeprefix("s3://").split("/", 1)
+    (key,) = world.keys(bucket, prefix)
+    found = datasets.imported(world, world.s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    training(world, datasets.source_of(found, "reference")["s3_uri"])
+
+
+def processing(world: World, found: StoredFile | None = None) -> None:
+    """A container reads a version's file, prints, and leaves its report."""
+    with datasets.version(world, "processing", found, "reference", size=datasets.LARGE) as version:
+        world.platform.faults()  # it gets a machine
+        try:
+            world.invoke("datasets_submit", world.event(version.id) | {"token": NO_TOKEN})
+
+            def ended() -> str | None:
+                status = datasets.job_status(world, version.id)
+                return status if status != "InProgress" else None
+
+            expect(until(ended, "the job has ended", seconds=60) == "Completed", "the job is completed")
+        finally:
+            world.stand_still()
+        report = version.prefix + REPORT
+        expect(report in world.keys(world.datasets_bucket, version.prefix), "the report is stored")
+        expect_logs(world, PROCESSING_LOGS, f"{version.id}/")
+
+
+def processing_of_a_reference(world: World) -> None:
+    """A container reads a version's file where it was found, in another bucket."""
+    processing(world, datasets.imported(world))
 
 
 def serving(world: World) -> None:

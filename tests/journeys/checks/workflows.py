@@ -1,15 +1,22 @@
 """The workflows by themselves: each on a record that gives it little to do."""
 
+from collections.abc import Callable
+
 from lambdas.common.ids import new_id
-from tests.journeys.checks import models
+from tests.journeys.checks import datasets, models
 from tests.journeys.checks.jobs import STOPPED, forget
 from tests.journeys.checks.world import World, expect, until
 
 FAILED = {"TaskFailed", "LambdaFunctionFailed", "ExecutionFailed"}
 
 
-def follow(world: World, workflow: str, name: str, entered: str | None = None) -> None:
-    """Wait until an execution succeeds, or enters a state; raises CheckFailed at the first task that fails."""
+def follow(
+    world: World, workflow: str, name: str, entered: str | None = None, made: Callable[[], bool] | None = None
+) -> None:
+    """Wait until an execution succeeds, enters a state or has made what it is to make.
+
+    Raises CheckFailed at the first task that fails.
+    """
     arn = world.execution_arn(workflow, name)
 
     def over() -> bool:
@@ -17,16 +24,24 @@ def follow(world: World, workflow: str, name: str, entered: str | None = None) -
         failed = [event for event in events if event["type"] in FAILED]
         expect(not failed, f"{workflow}: {failed[:1]}")
         states = {event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event}
-        return entered in states or any(event["type"] == "ExecutionSucceeded" for event in events)
+        succeeded = any(event["type"] == "ExecutionSucceeded" for event in events)
+        return entered in states or succeeded or (made is not None and made())
 
     until(over, f"{workflow} is over")
 
 
 def process_workflow(world: World) -> None:
-    """Processing goes through, although the data set was deleted meanwhile."""
-    id = new_id("ds")
-    world.start("Process", id, world.event(id))
-    follow(world, "Process", id)
+    """A version's file is copied and read, and the version is ready; a large one goes to SageMaker."""
+    with (
+        datasets.version(world, "processing", datasets.imported(world)) as small,
+        datasets.version(world, "processing", size=datasets.LARGE) as large,
+    ):
+        for version in (small, large):
+            world.start("Process", version.id, world.event(version.id))
+        follow(world, "Process", small.id)
+        expect(datasets.status_of(world, small) == "ready", "the version is ready")
+        follow(world, "Process", large.id, made=lambda: datasets.is_submitted(world, large.id))
+        expect(datasets.is_submitted(world, large.id), "the job is at SageMaker")
 
 
 def scan_workflow(world: World) -> None:

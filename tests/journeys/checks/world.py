@@ -19,7 +19,8 @@ from tests.journeys.records import PREFIXES, Records
 from tests.platform import Platform
 
 NO_TOKEN = "no-workflow-has-this-token"
-NO_MACHINE = {"ml.m5.large": 3600}  # seconds that a training job waits for a machine: longer than any check
+# Seconds that jobs which train and which process wait for a machine: longer than any check.
+NO_MACHINE = {"ml.m5.large": 3600, "ml.m5.xlarge": 3600}
 LOOK_SECONDS = 0.05
 
 

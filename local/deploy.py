@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable
@@ -188,7 +189,21 @@ def deployed(place: Path, outputs: dict[str, str]) -> dict[str, Any]:
                 "directory": str(place / source["directory"]),
                 "dockerfile": source.get("dockerFile", "Dockerfile"),
             }
-    return {"assembly": place.name, "api_id": api[1] if api else None, "images": uris}
+    return {
+        "assembly": place.name,
+        "api_id": api[1] if api else None,
+        "images": uris,
+        "import_buckets": import_buckets(place),
+    }
+
+
+def import_buckets(place: Path) -> list[str]:
+    """The buckets beside the stacks' own whose objects the functions may link to, as their variables name them."""
+    templates = [json.loads((place / stack["templateFile"]).read_text()) for stack in stacks(place)]
+    resources = [resource for template in templates for resource in template["Resources"].values()]
+    variables = [found.get("Properties", {}).get("Environment", {}).get("Variables", {}) for found in resources]
+    named = {given["IMPORT_BUCKETS"] for given in variables if "IMPORT_BUCKETS" in given}
+    return sorted({bucket for names in named for bucket in json.loads(names)})
 
 
 def write_api_url(home: Home, running: Running) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from local.home import Home
 
 OUTPUTS = "outputs.json"  # flat, the same keys as after a deployment to AWS
-DEPLOYED = "deployed.json"  # the assembly's digest, the REST API's id, the images by URI
+DEPLOYED = "deployed.json"  # the assembly's digest, the REST API's id, the images by URI, the buckets to import from
 
 
 @dataclass
@@ -24,7 +24,8 @@ class Deployment:
 
     def buckets(self) -> set[str]:
         """The buckets that presigned links may name."""
-        return {value for name, value in self.read(OUTPUTS).items() if name.endswith("Bucket")}
+        own = {value for name, value in self.read(OUTPUTS).items() if name.endswith("Bucket")}
+        return own.union(self.read(DEPLOYED).get("import_buckets", []))
 
     def images(self) -> dict[str, dict[str, str]]:
         """Image URI -> the folder and Dockerfile it would be built from."""

@@ -72,6 +72,7 @@ NAMES: dict[str, dict[str, list[str] | None]] = {  # module -> name -> its param
     "services.lambda_svc": {
         "_functions": None,
         "_emit_lambda_logs": None,
+        "_execute_function_warm": ["func", "event", "request_id"],
         "_get_func_record_for_ref": ["function_ref"],
         "acquire_worker": ["func_name", "config", "code_zip", "qualifier", "max_concurrency"],
         "invoke_async_with_retry": ["func", "event"],
@@ -99,9 +100,11 @@ NAMES: dict[str, dict[str, list[str] | None]] = {  # module -> name -> its param
     "services.cloudformation.provisioners": {"_RESOURCE_HANDLERS": None},
 }  # fmt: skip
 WORKER_END = "        _real_stdout.flush()\n\nrun()"  # the last lines of a Python worker's loop
+WORKER_ERROR = '"error": str(e), "trace"'  # how it says that the handler failed
 LOGS_END = "\x1eslipway:end-of-logs"
 LOGS_SECONDS, WAIT_SECONDS = 0.25, 0.5
 
+_error_type: contextvars.ContextVar[str | None] = contextvars.ContextVar("error type", default=None)
 _execution: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("execution", default=None)
 
 
@@ -119,7 +122,7 @@ def check_names() -> None:
                 problems.append(f"other parameters of {module_name}.{name}")
     if not hasattr(lambda_runtime.Worker, "_drain_stderr_bounded"):
         problems.append("no core.lambda_runtime.Worker._drain_stderr_bounded")
-    if lambda_runtime._PYTHON_WORKER_SCRIPT.count(WORKER_END) != 1:
+    if any(lambda_runtime._PYTHON_WORKER_SCRIPT.count(part) != 1 for part in (WORKER_END, WORKER_ERROR)):
         problems.append("another Python worker script")
     if problems:
         raise PlatformError(
@@ -132,13 +135,29 @@ def check_names() -> None:
 
 
 def install_lambda(mark: Callable[[str], None]) -> None:
-    """Let workers share unpacked code, take turns, and say where an invocation's log ends, so that no one waits."""
+    """Let workers share unpacked code, take turns, name their errors, and say where an invocation's log ends."""
     say_end = f"        print({LOGS_END!r}, file=sys.stderr, flush=True)\n"
     lambda_runtime._PYTHON_WORKER_SCRIPT = lambda_runtime._PYTHON_WORKER_SCRIPT.replace(
         WORKER_END, say_end + WORKER_END
-    )
+    ).replace(WORKER_ERROR, WORKER_ERROR.replace(", ", ', "type": type(e).__name__, '))
     worker: Any = lambda_runtime.Worker
     worker._drain_stderr_bounded = drain_log
+    invoke, execute = worker.invoke, lambda_svc._execute_function_warm
+
+    def invoke_and_keep_type(*args: Any, **kwargs: Any) -> Any:
+        result = invoke(*args, **kwargs)
+        _error_type.set(result.get("type"))
+        return result
+
+    def execute_and_name_error(*args: Any, **kwargs: Any) -> Any:
+        """As Lambda's own Python runtime: a failed invocation's errorType is the exception's class."""
+        _error_type.set(None)
+        answer = execute(*args, **kwargs)
+        if answer.get("error") and (found := _error_type.get()):
+            answer["body"]["errorType"] = found
+        return answer
+
+    worker.invoke, lambda_svc._execute_function_warm = invoke_and_keep_type, execute_and_name_error
     archives: Any = types.SimpleNamespace(**{**vars(zipfile), "ZipFile": SharedCode})
     lambda_runtime.zipfile = archives
     turns = taking_turns(lambda_svc.acquire_worker, lambda_svc.release_worker)

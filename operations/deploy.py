@@ -61,7 +61,7 @@ def require_docker(account: Account, assembly: Path) -> None:
         return
     if not toolkit.docker_answers():
         raise OperationError(
-            "The training image is not published yet and building it needs Docker; start Docker, then run this again."
+            "An image is not published yet and building it needs Docker; start Docker, then run this again."
         )
 
 

@@ -86,7 +86,8 @@ def needed_quotas(settings: Settings) -> dict[str, int]:
     """Return the SageMaker quotas that the stage needs, by name, in instances."""
     training = {f"{name} for training job usage": count for name, count in settings.training_instance_types.items()}
     first = next(iter(settings.training_instance_types))  # what an endpoint runs on when nobody says otherwise
-    return {**training, f"{first} for endpoint usage": 1}
+    processing = f"{settings.processing_instance_type} for processing job usage"
+    return {**training, f"{first} for endpoint usage": 1, processing: 1}
 
 
 def quota_checks(account: Account, service: str, needed: Mapping[str, int]) -> Iterator[Check]:

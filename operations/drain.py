@@ -9,6 +9,7 @@ from operations.waiting import wait_until
 
 UNFINISHED = ("SUBMITTED", "PENDING", "RUNNABLE", "SCHEDULED", "STARTING", "RUNNING")
 SETTLED = {"InService", "Failed", "OutOfService", "UpdateRollbackFailed"}  # endpoints that can be deleted now
+READS_DATASETS = "dsv-"  # in the name of a processing job: the version that it reads
 REASON = "The stage is being destroyed."
 LOG_GROUPS = "/aws/sagemaker/Endpoints/"  # SageMaker makes one per endpoint and never deletes it
 
@@ -19,6 +20,7 @@ class Made:
 
     executions: list[str] = field(default_factory=list)  # running workflow executions
     jobs: list[str] = field(default_factory=list)  # Batch service jobs that have not ended
+    processing_jobs: list[str] = field(default_factory=list)  # that read datasets
     endpoints: list[str] = field(default_factory=list)
     endpoint_configs: list[str] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
@@ -40,6 +42,7 @@ def find(account: Account, stage: str, resources: Sequence[Resource]) -> Made:
     return Made(
         executions=running_executions(account, physical_ids(resources, "AWS::StepFunctions::StateMachine")),
         jobs=unfinished_jobs(account, physical_ids(resources, "AWS::Batch::JobQueue")),
+        processing_jobs=processing_jobs(account, stage),
         endpoints=named(account, "list_endpoints", "Endpoints", "EndpointName", stage),
         endpoint_configs=named(account, "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName", stage),
         models=named(account, "list_models", "Models", "ModelName", stage),
@@ -55,6 +58,7 @@ def drain(account: Account, stage: str, resources: Sequence[Resource]) -> None:
     for execution in found.executions:
         states.stop_execution(executionArn=execution, error="StageDestroyed", cause=REASON)
     terminate_jobs(account, physical_ids(resources, "AWS::Batch::JobQueue"))
+    stop_processing_jobs(account, stage)
     delete_endpoints(account, stage)
     sagemaker = account.client("sagemaker")
     for name in named(account, "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName", stage):
@@ -85,6 +89,20 @@ def unfinished_jobs(account: Account, queues: Sequence[str]) -> list[str]:
         for status in UNFINISHED
         for page in pages.paginate(jobQueue=queue, jobStatus=status)
         for job in page["jobSummaryList"]
+    ]
+
+
+def processing_jobs(account: Account, stage: str) -> list[str]:
+    """Return the names of the processing jobs in progress of this stage; a name alone does not say whose it is."""
+    client = account.client("sagemaker")
+    pages = client.get_paginator("list_processing_jobs").paginate(
+        NameContains=READS_DATASETS, StatusEquals="InProgress"
+    )
+    names = [job["ProcessingJobName"] for page in pages for job in page["ProcessingJobSummaries"]]
+    return [
+        name
+        for name in names
+        if client.describe_processing_job(ProcessingJobName=name).get("Environment", {}).get("SLIPWAY_STAGE") == stage
     ]
 
 
@@ -128,6 +146,21 @@ def terminate_jobs(account: Account, queues: Sequence[str]) -> None:
         return not left
 
     wait_until(none_left, "the training jobs to stop")
+
+
+def stop_processing_jobs(account: Account, stage: str) -> None:
+    """Stop the stage's processing jobs and wait until none is in progress."""
+    client = account.client("sagemaker")
+    asked: set[str] = set()
+
+    def none_left() -> bool:
+        left = set(processing_jobs(account, stage))
+        for name in left - asked:
+            client.stop_processing_job(ProcessingJobName=name)
+        asked.update(left)
+        return not left
+
+    wait_until(none_left, "the processing jobs to stop")
 
 
 def delete_endpoints(account: Account, stage: str) -> None:

@@ -14,6 +14,7 @@ from operations.deployed import Resource, delete_stack, find_stack, physical_ids
 from operations.terminal import OperationError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SUMMARY = ("ProcessingJobName", "ProcessingJobArn", "ProcessingJobStatus", "CreationTime")
 QUEUE = "arn:aws:batch:eu-west-1:123456789012:job-queue/large"
 BUCKET = Resource("AWS::S3::Bucket", "Datasets", "datasets-bucket")
 TABLE = Resource("AWS::DynamoDB::GlobalTable", "Jobs", "jobs-table")
@@ -65,6 +66,38 @@ def test_each_job_of_a_queue_is_terminated_once_and_all_are_waited_for(scripted)
         *seen(),
     )
     drain.terminate_jobs(scripted, [QUEUE])
+
+
+def test_processing_jobs_of_this_stage_are_stopped_and_waited_for(scripted):
+    mine, foreign = "dsv-01m7x9pxfk4b3pwqvzg-0001", "dsv-01m7x9pxfk4b3pwqvzh-0001"
+
+    def listed(*names: str) -> list[tuple[str, dict[str, object], dict[str, object]]]:
+        asked = {"NameContains": "dsv-", "StatusEquals": "InProgress"}
+        described = [("describe_processing_job", {"ProcessingJobName": name}, shown(name)) for name in names]
+        summaries = [{key: shown(name)[key] for key in SUMMARY} for name in names]
+        return [("list_processing_jobs", asked, {"ProcessingJobSummaries": summaries}), *described]
+
+    def shown(name: str) -> dict[str, object]:
+        arn = f"arn:aws:sagemaker:eu-west-1:123456789012:processing-job/{name}"
+        cluster = {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 10}
+        return {
+            "ProcessingJobName": name,
+            "ProcessingJobArn": arn,
+            "ProcessingJobStatus": "InProgress",
+            "CreationTime": NOW,
+            "ProcessingResources": {"ClusterConfig": cluster},
+            "AppSpecification": {"ImageUri": "image"},
+            "Environment": {"SLIPWAY_STAGE": "dev" if name == mine else "devtwo"},
+        }
+
+    scripted.script(
+        "sagemaker",
+        *listed(mine, foreign),
+        ("stop_processing_job", {"ProcessingJobName": mine}, {}),
+        *listed(mine, foreign),
+        *listed(foreign),
+    )
+    drain.stop_processing_jobs(scripted, "dev")
 
 
 def test_queues_are_closed_before_anything_is_stopped(scripted):

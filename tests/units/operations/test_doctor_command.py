@@ -10,10 +10,11 @@ from operations import doctor, toolkit
 from operations.terminal import OperationError
 
 SETTINGS = Settings(stage="dev", training_instance_types={"ml.m5.large": 2, "ml.g5.xlarge": 1})
-TRAINING, GPU, SERVING = (
+TRAINING, GPU, SERVING, PROCESSING = (
     "ml.m5.large for training job usage",
     "ml.g5.xlarge for training job usage",
     "ml.m5.large for endpoint usage",
+    "ml.m5.xlarge for processing job usage",
 )
 
 
@@ -30,14 +31,19 @@ def script_quotas(scripted, service: str, defaults: list, applied: list) -> None
 
 
 def test_the_quotas_of_a_stage_are_those_of_its_instance_types():
-    assert doctor.needed_quotas(SETTINGS) == {TRAINING: 2, GPU: 1, SERVING: 1}
+    assert doctor.needed_quotas(SETTINGS) == {TRAINING: 2, GPU: 1, SERVING: 1, PROCESSING: 1}
 
 
 def test_a_missing_quota_comes_with_the_request_that_asks_for_it(scripted):
-    defaults = [quota(TRAINING, 0, "L-1"), quota(GPU, 0, "L-2"), quota(SERVING, 2, "L-3")]
+    defaults = [quota(TRAINING, 0, "L-1"), quota(GPU, 0, "L-2"), quota(SERVING, 2, "L-3"), quota(PROCESSING, 1, "L-4")]
     script_quotas(scripted, "sagemaker", defaults, [quota(TRAINING, 4, "L-1")])
     checks = {check.name: check for check in doctor.quota_checks(scripted, "sagemaker", doctor.needed_quotas(SETTINGS))}
-    assert {name: check.ok for name, check in checks.items()} == {TRAINING: True, GPU: False, SERVING: True}
+    assert {name: check.ok for name, check in checks.items()} == {
+        TRAINING: True,
+        GPU: False,
+        SERVING: True,
+        PROCESSING: True,
+    }
     assert checks[GPU].fix == (
         "aws service-quotas request-service-quota-increase --region eu-west-1"
         " --service-code sagemaker --quota-code L-2 --desired-value 1"

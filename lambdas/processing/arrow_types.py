@@ -15,7 +15,7 @@ def plain(kind: pa.DataType) -> pa.DataType | None:
     if types.is_date(kind):
         return pa.timestamp("ms")
     if types.is_integer(kind):
-        return pa.float64() if kind == pa.uint64() else pa.int64()
+        return kind if kind == pa.uint64() else pa.int64()
     if types.is_floating(kind) or types.is_decimal(kind):
         return pa.float64()
     if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind) or types.is_time(kind):

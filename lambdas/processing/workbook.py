@@ -6,6 +6,7 @@ Its memory and time are bounded. The answer is {"sheet", "left_out", "header", "
 import csv
 import datetime
 import json
+import mmap
 import resource
 import sys
 from collections.abc import Iterator
@@ -35,10 +36,16 @@ def main(workbook: Path, table: Path) -> dict[str, Any]:
             return convert(workbook, table)
         except InvalidFile as error:
             return {"refused": str(error)}
-        except python_calamine.PasswordError:
-            return {"refused": "it is protected by a password. Save it without."}
         except python_calamine.CalamineError as error:
+            if isinstance(error, python_calamine.PasswordError) or is_encrypted(workbook):
+                return {"refused": "it is protected by a password. Save it without."}
             return {"refused": f"it cannot be read as a workbook ({str(error)[:200]}). Save it again, or as CSV."}
+
+
+def is_encrypted(workbook: Path) -> bool:
+    """Tell whether a file is what Excel makes of a .xlsx with a password: an old container with one stream for it."""
+    with workbook.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return data.find("EncryptedPackage".encode("utf-16-le")) >= 0
 
 
 def convert(workbook: Path, table: Path) -> dict[str, Any]:

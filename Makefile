@@ -73,6 +73,7 @@ bench: $(VENV)  ## figures as JSON, each a ratio against something run beside it
 	@$(RUN) -m benchmarks.cold_start
 	@$(RUN) -m benchmarks.dispatch
 	@$(RUN) -m benchmarks.registry
+	@$(RUN) -m benchmarks.profiling
 
 openapi: $(VENV)  ## write openapi.json from the routes
 	@$(RUN) -m lambdas.system.openapi

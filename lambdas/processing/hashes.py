@@ -23,14 +23,22 @@ MASKS = np.array([(1 << (8 * count)) - 1 for count in range(9)], np.uint64)  # t
 
 def hashes(array: pa.Array) -> Hashes:
     """Return a hash for each row, 0 where the value is null (or, of a float, NaN)."""
-    if isinstance(array, pa.ExtensionArray):
-        array = array.storage
-    if types.is_dictionary(array.type):
-        array = array.dictionary_decode()
+    array = plain(array)
     found = present_hashes(array)
     if array.null_count:
         found[is_null(array)] = 0
     return found
+
+
+def plain(array: pa.Array) -> pa.Array:
+    """Return the same values in a type that stands for itself and that Arrow can filter."""
+    if isinstance(array, pa.ExtensionArray):
+        array = array.storage
+    if types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if types.is_string_view(array.type):
+        return array.cast(pa.large_string())
+    return array.cast(pa.large_binary()) if types.is_binary_view(array.type) else array
 
 
 def present_hashes(array: pa.Array) -> Hashes:
@@ -53,7 +61,7 @@ def present_hashes(array: pa.Array) -> Hashes:
         return integer_hashes(values(array.cast(pa.int64() if wide else pa.int32())))
     if types.is_binary(kind) or types.is_string(kind) or types.is_large_string(kind) or types.is_large_binary(kind):
         return text_hashes(array)
-    return text_hashes(array.cast(pa.large_string()))  # decimals, views, intervals
+    return text_hashes(array.cast(pa.large_string()))  # decimals
 
 
 def mixed(words: Hashes) -> Hashes:

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc  # makes its functions when imported, out of the type checker's sight
 import pyarrow.types as types
 
+from lambdas.processing.hashes import plain
 from lambdas.processing.report import Preview
 
 ROWS = 100
@@ -46,9 +47,13 @@ class FirstRows:
 
 
 def cut(array: pa.Array) -> pa.Array:
-    """Return texts no longer than a cell and one character, which shows that they were; others as they are."""
+    """Return texts no longer than a cell and a character, which shows that they were longer, and times for Python."""
+    array = plain(array)
     if types.is_string(array.type) or types.is_large_string(array.type):
         return pc.utf8_slice_codeunits(array, 0, CELL + 1)
+    if types.is_timestamp(array.type):
+        unit = "us" if array.type.unit == "ns" else array.type.unit
+        return array.cast(pa.timestamp(unit, "UTC" if array.type.tz else None), safe=False)
     return array
 
 
@@ -57,7 +62,10 @@ def cell(array: pa.Array, index: int) -> str:
     value = array.slice(index, 1)
     if value.nbytes > LARGEST:
         return "…"
-    text = shown(value[0].as_py())
+    try:
+        text = shown(value[0].as_py())
+    except (ValueError, OverflowError):  # a time that Python has not: after the year 9999, or in nanoseconds
+        return "…"
     return text if len(text) <= CELL else text[:CELL] + "…"
 
 

@@ -29,10 +29,7 @@ class TypedColumn:
 
     def add(self, array: pa.Array) -> Hashes:
         """Take in this column's values of a batch; return their hashes, 0 where a value is missing."""
-        if isinstance(array, pa.ExtensionArray):
-            array = array.storage
-        if types.is_dictionary(array.type):
-            array = array.dictionary_decode()
+        array = hashes.plain(array)
         found = hashes.hashes(array)
         is_present = found != 0
         present = found

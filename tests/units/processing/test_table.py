@@ -205,3 +205,31 @@ def test_the_preview_shows_values_of_every_type() -> None:
     table.add(pa.RecordBatch.from_pylist([row]))
     [shown] = table.report().preview.rows
     assert shown == ["1.5", "true", '["ü", null]', '{"x": "2 bytes"}', "2024-01-31", "3 bytes"]
+
+
+@pytest.mark.parametrize(
+    ("values", "type", "cells"),
+    [
+        (
+            pa.array([1_000_001, None], pa.timestamp("ns", "Europe/Berlin")),
+            "datetime",
+            ["1970-01-01 00:00:00.001000+00:00", ""],
+        ),
+        (pa.array([2**62, None], pa.timestamp("s")), "datetime", ["…", ""]),
+        (pa.array([b"a", None]), "object", ["1 bytes", ""]),
+        (pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int64())), "object", ['[["a", 1]]', ""]),
+        (pa.array([[1, 2], None], pa.list_(pa.int64(), 2)), "list", ["[1, 2]", ""]),
+        (pa.array(["ü" * 300, None], pa.string_view()), "text", ["ü" * 200 + "…", ""]),
+        (pa.array(["a", None]).dictionary_encode(), "text", ["a", ""]),
+        (pa.array(['{"a": 1}', None], pa.json_()), "text", ['{"a": 1}', ""]),
+        (pa.array([1.5, float("nan")], pa.float16()), "number", ["1.5", "nan"]),
+        (pa.array([2**63, None], pa.uint64()), "number", [str(2**63), ""]),
+    ],
+)
+def test_every_type_of_parquet_has_figures_and_a_preview(values: pa.Array, type: str, cells: list[str]) -> None:
+    table = Table()
+    table.add(pa.RecordBatch.from_arrays([values], ["a"]))
+    report = table.report()
+    [column] = report.columns
+    assert (column.type, column.missing, column.distinct) == (type, 1, 1)
+    assert [row[0] for row in report.preview.rows] == cells

@@ -163,7 +163,7 @@ def figures(name: str, type: ColumnType, rows: int, values: Values) -> Column:
     """Return the figures that columns of all types have."""
     sketch = values.sketch
     column = Column(name, type, rows - sketch.total, sketch.distinct(), sketch.exact)
-    if type in ("category", "boolean"):
+    if type in ("category", "boolean") or (type == "number" and values.is_few()):  # numbers may be classes
         column.top, column.balance = values.top(), values.balance()
     return column
 

@@ -45,8 +45,8 @@ class Column:
     `missing` counts examples without a value, `empty` those whose text or list has nothing in it. `distinct` is
     exact, or an estimate when `distinct_exact` is false. min, max, mean and std (sample standard deviation) are those
     of numbers; `length` is that of texts in characters, of lists in items. `top` holds the most frequent values of
-    categories and booleans, for lists those of their items, for objects those of the boxes' categories, and
-    `balance` what share of the most frequent one the rarest of all has. `items` says what a list holds.
+    categories, booleans and numbers that are few; for lists those of their items, for objects those of the boxes'
+    categories. `balance` says what share of the most frequent one the rarest of all has, `items` what a list holds.
     """
 
     name: str

@@ -39,7 +39,7 @@ class TypedColumn:
             return found
         kind = kind_of(array.type)
         self.kind = self.kind or kind
-        self.values.add(present, array if kind in ("text", "boolean") else None)
+        self.values.add(present, array if kind in ("text", "boolean", "number") else None)
         if kind != self.kind:
             self.others += len(present)
         elif kind == "number":

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambdas.processing.columns import LONG, MISSING, Moments, UntypedColumn
@@ -69,6 +69,7 @@ def test_a_late_value_that_is_no_number_changes_the_type_for_good() -> None:
     assert found.balance == 1 / 10_000
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(FINITE, max_size=20)))
 def test_moments_of_batches_are_those_of_the_whole(batches: list[list[float]]) -> None:
     moments = Moments()

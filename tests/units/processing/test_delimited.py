@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambdas.processing import csv_blocks, csv_faults, delimited
@@ -187,6 +187,7 @@ def as_csv(content: bytes, width: int) -> tuple[Sequence[list[str]], int | None]
     return rows, None
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join), st.integers(1, 12), st.integers(1, 3))
 def test_rows_and_faults_are_those_of_the_csv_module_however_blocks_are_cut(body: str, block: int, width: int) -> None:
     content = (",".join("xyz"[:width]) + "\n" + body).encode()

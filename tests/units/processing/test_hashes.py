@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambdas.processing.hashes import LONG, hashes
@@ -26,6 +26,7 @@ def check(values: list[Any], type: pa.DataType | None = None) -> None:
     assert [int(hashes(array[row : row + 1])[0]) for row in range(len(array))] == found
 
 
+@settings(deadline=None)
 @given(st.lists(st.none() | TEXTS))
 def test_texts(values: list[str | None]) -> None:
     check(values, pa.string())
@@ -34,16 +35,19 @@ def test_texts(values: list[str | None]) -> None:
         assert hashes(pa.array(values, pa.string()).cast(type)).tolist() == found
 
 
+@settings(deadline=None)
 @given(st.lists(st.none() | NUMBERS))
 def test_whole_numbers(values: list[int | None]) -> None:
     check(values, pa.int64())
 
 
+@settings(deadline=None)
 @given(st.lists(st.none() | st.floats(allow_nan=False)))
 def test_floats(values: list[float | None]) -> None:
     check(values, pa.float64())
 
 
+@settings(deadline=None)
 @given(st.lists(st.none() | st.lists(st.none() | st.integers(0, 3), max_size=4)))
 def test_lists(values: list[Any]) -> None:
     check(values, pa.list_(pa.int64()))
@@ -53,6 +57,7 @@ def test_lists(values: list[Any]) -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.lists(st.none() | st.lists(st.lists(st.sampled_from(["a", "b", ""]), max_size=3), max_size=3)))
 def test_lists_of_lists(values: list[Any]) -> None:
     check(values, pa.list_(pa.list_(pa.string())))

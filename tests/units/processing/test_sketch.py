@@ -5,7 +5,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambdas.processing.hashes import mixed
@@ -25,6 +25,7 @@ def sketched(batches: Batches, k: int) -> Sketch:
     return sketch
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 60))), st.integers(61, 100))
 def test_below_k_every_count_is_exact(batches: Batches, k: int) -> None:
     sketch = sketched(batches, k)
@@ -34,6 +35,7 @@ def test_below_k_every_count_is_exact(batches: Batches, k: int) -> None:
     assert sketch.repeated() == sketch.total - len(counts)
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 60))), st.integers(1, 60), st.randoms())
 def test_past_k_the_smallest_hashes_stay_with_exact_counts_in_any_order(
     batches: Batches, k: int, chance: Random

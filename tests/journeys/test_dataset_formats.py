@@ -7,12 +7,14 @@ import csv
 import hashlib
 import io
 import json
-import struct
+import subprocess
+import sys
 import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -20,10 +22,20 @@ from PIL import Image
 
 from lambdas.datasets.formats import FORMATS
 from local.api_client import ApiClient, ApiError
-from tests.journeys.conftest import ENDED, PARAMETERS
+from tests.journeys.conftest import ENDED, PARAMETERS, functions
 from tests.journeys.dataset_samples import SAMPLES, Sample
+from tests.journeys.hostile_samples import broken, encrypted, huge, slip
 from tests.platform import Platform
 
+READ = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from lambdas.processing.process import process
+from lambdas.processing.source import local_file
+for type, format, folder, output in json.load(sys.stdin):
+    process([local_file(path) for path in sorted(Path(folder).iterdir())], type, format, Path(output))
+"""
 TRAINED = ("tabular csv", "tabular parquet", "tabular excel", "tabular jsonl")
 
 
@@ -32,8 +44,12 @@ class Uploaded:
     """A sample that went through the platform: its files, and the dataset at rest."""
 
     sample: Sample
-    files: dict[str, bytes]
+    folder: Path
     dataset: dict[str, Any]
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        return contents(self.folder)
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +61,15 @@ def user(new_user: Callable[[], ApiClient]) -> ApiClient:
 @pytest.fixture(scope="module")
 def uploaded(user: ApiClient, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Uploaded]:
     """Every sample, created by one request."""
-    samples, files = dict[str, Sample](), dict[str, dict[str, bytes]]()
-    for name, make in SAMPLES.items():
-        folder = tmp_path_factory.mktemp("files")
-        samples[name] = make(folder)
-        files[name] = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-    found = put_all(user, files)
-    return {name: Uploaded(samples[name], files[name], found[name]) for name in SAMPLES}
+    folders = {name: tmp_path_factory.mktemp("files") for name in SAMPLES}
+    samples = {name: make(folders[name]) for name, make in SAMPLES.items()}
+    found = put_all(user, {name: contents(folder) for name, folder in folders.items()})
+    return {name: Uploaded(samples[name], folders[name], found[name]) for name in SAMPLES}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the files of a folder."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def put_all(api: ApiClient, files: dict[str, dict[str, bytes]]) -> dict[str, dict[str, Any]]:
@@ -61,14 +79,14 @@ def put_all(api: ApiClient, files: dict[str, dict[str, bytes]]) -> dict[str, dic
     """
     wanted = [
         {"name": name, "type": name.split()[0], "format": name.split()[1]}
-        | {"files": [{"filename": filename, "size": len(content)} for filename, content in contents.items()]}
-        for name, contents in files.items()
+        | {"files": [{"filename": filename, "size": len(content)} for filename, content in parts.items()]}
+        for name, parts in files.items()
     ]
     created = api.call("POST", "/datasets/bulk", {"datasets": wanted})["items"]
     at_rest = dict[str, dict[str, Any]]()
-    for item, (name, contents) in zip(created, files.items(), strict=True):
+    for item, (name, parts) in zip(created, files.items(), strict=True):
         assert item["error"] is None, item
-        for filename, content in contents.items():
+        for filename, content in parts.items():
             api.upload_parts(content, item["dataset"]["uploads"][filename])
         path = f"/datasets/{item['dataset']['id']}"
         api.call("POST", f"{path}/complete")
@@ -120,6 +138,27 @@ def test_what_trains_holds_what_was_put_in(
         found = [json.loads(line) for line in kept["processed/examples/examples.jsonl"].decode().splitlines()]
         parts = [{key: line.get(key) for key in row} for line, row in zip(found, sample.examples, strict=True)]
         assert parts == sample.examples
+
+
+def test_the_bundle_alone_reads_them_all(
+    platform: Platform, user: ApiClient, uploaded: dict[str, Uploaded], tmp_path: Path
+) -> None:
+    """Local workers also see what is installed beside them: here nothing hides what the bundle lacks."""
+    code = platform.client("lambda").get_function(FunctionName=functions(platform)["datasets_profile"])["Code"]
+    bundle = requests.get(platform.emulator_url + urlsplit(code["Location"]).path, timeout=60).content
+    with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
+        archive.extractall(tmp_path / "bundle")
+    outputs = {name: tmp_path / name for name in SAMPLES}
+    for output in outputs.values():
+        output.mkdir()
+    wanted = [[*name.split()[:2], str(uploaded[name].folder), str(outputs[name])] for name in SAMPLES]
+    # -S: without it the interpreter's own site-packages would be there.
+    command = [sys.executable, "-I", "-S", "-c", READ, str(tmp_path / "bundle")]
+    subprocess.run(command, input=json.dumps(wanted), text=True, check=True)
+    for name, output in outputs.items():
+        report = json.loads((output / "report.json").read_text())
+        profile = user.call("GET", f"/datasets/{uploaded[name].dataset['id']}/profile")
+        assert {key: report[key] for key in profile} == profile
 
 
 def objects_of(platform: Platform, prefix: str) -> dict[str, bytes]:
@@ -224,9 +263,9 @@ def test_hostile_files_fail_with_a_reason_and_the_platform_goes_on(
         "image zip that is encrypted": ("data.zip", encrypted(images), "encrypted"),
         "audio zip that is encrypted": ("data.zip", encrypted(sounds), "encrypted"),
         "image zip that leaves its folder": ("data.zip", slip(images), "leaves its folder"),
-        "image png of four gigapixels": ("huge.png", huge(), "65,535"),
-        "tabular parquet with a broken footer": ("rows.parquet", broken(table), "rows.parquet"),
-        "tabular parquet without a footer": ("rows.parquet", table[: len(table) // 2], "rows.parquet"),
+        "image png of four gigapixels": ("huge.png", huge(), "more than 100,000,000 pixels"),
+        "tabular parquet with a broken footer": ("rows.parquet", broken(table), "cannot be read as Parquet"),
+        "tabular parquet without a footer": ("rows.parquet", table[: len(table) // 2], "has no footer"),
     }
     failed = put_all(user, {name: {filename: content} for name, (filename, content, _) in hostile.items()})
     for name, (_, _, word) in hostile.items():
@@ -235,37 +274,3 @@ def test_hostile_files_fail_with_a_reason_and_the_platform_goes_on(
     good = put_all(user, {name: uploaded[name].files for name in ("image zip of class folders", "tabular parquet")})
     for name, dataset in good.items():
         assert (dataset["status"], dataset["rows"]) == ("ready", uploaded[name].dataset["rows"])
-
-
-def encrypted(archive: bytes) -> bytes:
-    """Say of every member that it is encrypted."""
-    changed = bytearray(archive)
-    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        at = archive.find(signature)
-        while at >= 0:
-            changed[at + flags] |= 1
-            at = archive.find(signature, at + 4)
-    return bytes(changed)
-
-
-def slip(archive: bytes) -> bytes:
-    """Add a member that a careless program would unpack elsewhere."""
-    changed = io.BytesIO(archive)
-    with zipfile.ZipFile(changed, "a") as opened:
-        opened.writestr("../../etc/cron.d/cat.png", b"")
-    return changed.getvalue()
-
-
-def huge() -> bytes:
-    """A PNG that says it has 65,535 x 65,535 pixels."""
-    small = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(small, "PNG")
-    said = b"IHDR" + struct.pack(">2I", 65_535, 65_535) + small.getvalue()[24:29]
-    return small.getvalue()[:12] + said + struct.pack(">I", zlib.crc32(said)) + small.getvalue()[33:]
-
-
-def broken(table: bytes) -> bytes:
-    """Overwrite the middle of a Parquet file's footer."""
-    (length,) = struct.unpack("<I", table[-8:-4])
-    at = len(table) - 8 - length // 2
-    return table[:at] + b"\xff" * 64 + table[at + 64 :]

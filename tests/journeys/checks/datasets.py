@@ -14,7 +14,7 @@ from lambdas.datasets.processing_request import REQUEST, request
 from lambdas.datasets.records import version_id
 from lambdas.datasets.report import REPORT
 from lambdas.datasets.schemas import Dataset, Manifest, Shape, StoredFile, Version
-from tests.journeys.checks.world import NO_TOKEN, CheckFailed, World, expect, until
+from tests.journeys.checks.world import NO_TOKEN, CheckFailed, World, expect, unless, until
 
 CONTENT = b"x,y\n1,2\n3,4\n"
 FILENAME = "rows.csv"
@@ -99,13 +99,19 @@ def put_manifest(world: World, version: Version, file: StoredFile) -> None:
 
 
 def forget(world: World, version: Version) -> None:
-    """Remove a version: its records, its waits, its execution, its job."""
-    world.abort("Process", version.id)
+    """Remove a version: its job, its records, its waits, its execution."""
     if job_status(world, version.id) == "InProgress":
         world.sagemaker.stop_processing_job(ProcessingJobName=version.id)
+    token = world.records.token_of(version.id)
     for id in (version.id, version.dataset_id):
         world.records.delete("datasets", version.owner, id)
         world.records.close_wait(id)
+    execution = world.execution("Process", version.id)
+    if execution and execution["status"] == "RUNNING" and token:
+        with unless("not found"):  # not aborted: the emulator tries a task that waits again after that
+            world.stepfunctions.send_task_failure(taskToken=token, error="ProcessingJobStopped", cause="Over.")
+    else:
+        world.abort("Process", version.id)
 
 
 def job_status(world: World, name: str) -> str | None:
@@ -132,7 +138,7 @@ def dataset_lifecycle(world: World) -> None:
     api = world.owner
     id = api.upload(CONTENT, FILENAME, name="Check")["id"]
     path = f"/datasets/{id}"
-    until(lambda: api.call("GET", path)["status"] == "ready", "the dataset is ready")
+    until(lambda: api.call("GET", path)["status"] == "ready", "the dataset is ready", seconds=30)
     expect(id in [found["id"] for found in api.call("GET", "/datasets")["items"]], "it is listed")
     api.call("PATCH", path, {"description": "Changed."})
     expect(world.admin.call("GET", path)["description"] == "Changed.", "an admin reads the change")
@@ -152,7 +158,7 @@ def dataset_by_reference(world: World) -> None:
     id = api.call("POST", "/datasets", NEW | {"source": source_of(found, "reference")})["id"]
     (file,) = api.call("GET", f"/datasets/{id}/download")["files"]
     expect(requests.get(file["url"], timeout=10).content == CONTENT, "its file is downloaded")
-    until(lambda: api.call("GET", f"/datasets/{id}")["status"] == "ready", "the dataset is ready")
+    until(lambda: api.call("GET", f"/datasets/{id}")["status"] == "ready", "the dataset is ready", seconds=30)
     api.call("DELETE", f"/datasets/{id}")
 
 
@@ -262,11 +268,11 @@ def job_recovery(world: World) -> None:
             until(lambda id=made.id: is_submitted(world, id), "the job is submitted", seconds=30)
         put_report(world, completed)
         recover(world, stopped.id, completed.id)
-        until(lambda: status_of(world, completed) == "ready", "the version whose job is completed is ready")
+        until(lambda: status_of(world, completed) == "ready", "the version whose job is completed is ready", seconds=30)
         world.sagemaker.stop_processing_job(ProcessingJobName=stopped.id)
-        until(lambda: job_status(world, stopped.id) == "Stopped", "the job is stopped")
+        until(lambda: job_status(world, stopped.id) == "Stopped", "the job is stopped", seconds=30)
         recover(world, stopped.id)
-        until(lambda: status_of(world, stopped) == "failed", "the version whose job was stopped has failed")
+        until(lambda: status_of(world, stopped) == "failed", "the version whose job was stopped has failed", seconds=30)
 
 
 def is_submitted(world: World, id: str) -> bool:

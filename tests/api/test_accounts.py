@@ -181,7 +181,7 @@ def test_a_deleted_account_is_gone_and_its_name_is_never_given_again(member: Api
 
 def test_an_account_that_owns_something_is_not_deleted(member: ApiClient, api: Callable[..., ApiClient]) -> None:
     datasets = api("datasets", username=member.username)
-    body = {"name": "d", "type": "tabular", "format": "csv", "filename": "d.csv", "size": 1}
+    body = {"name": "d", "type": "tabular", "format": "csv", "files": [{"filename": "d.csv", "size": 1}]}
     dataset = datasets.post("/datasets", body).body["id"]
     refused = member.delete("/auth/me")
     assert refused.status == 409

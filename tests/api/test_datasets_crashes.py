@@ -75,7 +75,7 @@ def completed(client: ApiClient) -> tuple[str, str]:
     return id, first_version(id)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_creation_that_dies_is_whole_or_failed(users: Callable[[], ApiClient]) -> None:
     client = [users()]
     for _ in deaths(lambda: client[0].post("/datasets", new_dataset())):
@@ -98,7 +98,7 @@ def test_a_creation_that_dies_is_whole_or_failed(users: Callable[[], ApiClient])
         client[0] = users()
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_completion_that_dies_is_repeated_or_recovered(users: Callable[[], ApiClient]) -> None:
     made: list[tuple[ApiClient, str]] = []
 
@@ -130,7 +130,7 @@ def request_of(event: dict[str, str]) -> dict[str, str]:
     return {"bucket": os.environ["DATASETS_BUCKET"], "request": f"{version.prefix}request.json"}
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize("again", [True, False], ids=["the step is tried again", "the workflow is over"])
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_that_dies_anywhere_ends_in_ready_or_failed(
@@ -176,7 +176,7 @@ def test_processing_that_dies_at_three_of_its_calls(users: Callable[[], ApiClien
     die_and_recover(client, id, event, [])
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_deletion_that_dies_is_finished(users: Callable[[], ApiClient]) -> None:
     made: list[tuple[ApiClient, str]] = []
 
@@ -197,7 +197,7 @@ def test_a_deletion_that_dies_is_finished(users: Callable[[], ApiClient]) -> Non
         begin()
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_copy_that_dies_goes_on(users: Callable[[], ApiClient]) -> None:
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket="company-data")

@@ -378,7 +378,7 @@ def test_the_way_in_gives_the_same_and_hashes_the_file(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"examples", "thumbnails", "report.json", "preview.json"}
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_five_thousand_images_take_no_more_memory_than_five_hundred(tmp_path: Path) -> None:
     peaks: list[int] = []
     for count in (500, 5000):

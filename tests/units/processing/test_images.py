@@ -281,7 +281,7 @@ def test_pillow_is_left_as_strict_as_it_is() -> None:
     assert Image.MAX_IMAGE_PIXELS == image_file.MAX_PIXELS
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "size", "format", "options"),
     [

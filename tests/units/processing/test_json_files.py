@@ -418,7 +418,7 @@ print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[
 """
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["data.jsonl", "data.json"])
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, name: str):
     small, large = (peak_memory(tmp_path, name, size * 1_000_000) for size in (50, 200))
@@ -426,7 +426,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, name: str):
     assert large < small + 16
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize("item", ['{"a":"ж%d"},', '"ж%d",'])
 @pytest.mark.parametrize("name", ["data.jsonl", "data.json"])
 def test_memory_is_bounded_for_the_largest_rows(tmp_path: Path, item: str, name: str):

@@ -85,7 +85,7 @@ def test_a_dataset_with_a_defect_is_told_exactly_that(cell: Cell, tmp_path: Path
     assert told == cell.expected
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", [cell for cell in MATRIX if "tabular" == cell.type == cell.training_type], ids=str)
 def test_the_tabular_container_refuses_what_is_not_ready_and_nothing_else(cell: Cell, tmp_path: Path) -> None:
     processed(cell, tmp_path)

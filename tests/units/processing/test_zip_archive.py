@@ -271,7 +271,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_refused() -> None:
         Archive(file)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_hundred_thousand_entries_take_little_memory(tmp_path: Path) -> None:
     path = tmp_path / "many.zip"
     with zipfile.ZipFile(path, "w") as archive:

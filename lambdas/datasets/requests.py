@@ -8,6 +8,7 @@ from lambdas.datasets.schemas import Filename, Format, Source, Type, Visibility
 
 MAX_FILES = 1_000
 MAX_BULK = 50
+MAX_BULK_FILES = 200  # of all together: each upload begins with two calls to S3, and an answer takes at most 29 s
 
 
 def unique(tags: list[str]) -> list[str]:
@@ -88,6 +89,12 @@ class BulkCreate(Body):
     """Many datasets at once."""
 
     datasets: Annotated[list[DatasetCreate], Field(min_length=1, max_length=MAX_BULK)]
+
+    @model_validator(mode="after")
+    def few_files(self) -> Self:
+        if sum(len(new.files or []) for new in self.datasets) > MAX_BULK_FILES:
+            raise ValueError(f"at most {MAX_BULK_FILES} files together; create datasets of many files one by one")
+        return self
 
 
 class DatasetUpdate(Body):

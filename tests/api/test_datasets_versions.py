@@ -169,6 +169,9 @@ def test_many_datasets_are_created_in_one_call_and_each_says_how_it_went(
     assert items[0]["dataset"]["uploads"]["a.csv"]["parts"][0]["url"].startswith("http")
     assert ada.post("/datasets/bulk", {"datasets": []}).status == 400
     assert ada.post("/datasets/bulk", {"datasets": [new_dataset()] * 51}).status == 400
+    files = [{"filename": f"{n}.csv", "size": 1} for n in range(101)]
+    many = ada.post("/datasets/bulk", {"datasets": [new_dataset(files=files)] * 2})
+    assert (many.status, "at most 200 files" in str(many.body)) == (400, True)
     misspelt = ada.post("/datasets/bulk", {"datasets": [new_dataset(), new_dataset(colour="red")]})
     assert (misspelt.status, misspelt.body["errors"][0]["field"]) == (400, "datasets.1.colour")
 

@@ -14,15 +14,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import requests
 from PIL import Image
 
+from cdk_app.bundle import build, local_target
+from cdk_app.bundle_contents import CONTENTS
 from lambdas.datasets.formats import FORMATS
 from local.api_client import ApiClient, ApiError
-from tests.journeys.conftest import ENDED, PARAMETERS, functions
+from stacks.functions import handlers
+from tests.journeys.conftest import ENDED, PARAMETERS
 from tests.journeys.dataset_samples import SAMPLES, Sample
 from tests.journeys.hostile_samples import broken, encrypted, huge, slip
 from tests.platform import Platform
@@ -140,13 +142,10 @@ def test_what_trains_holds_what_was_put_in(
         assert parts == sample.examples
 
 
-def test_the_bundle_alone_reads_them_all(
-    platform: Platform, user: ApiClient, uploaded: dict[str, Uploaded], tmp_path: Path
-) -> None:
+def test_the_bundle_alone_reads_them_all(user: ApiClient, uploaded: dict[str, Uploaded], tmp_path: Path) -> None:
     """Local workers also see what is installed beside them: here nothing hides what the bundle lacks."""
-    code = platform.client("lambda").get_function(FunctionName=functions(platform)["datasets_profile"])["Code"]
-    bundle = requests.get(platform.emulator_url + urlsplit(code["Location"]).path, timeout=60).content
-    with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
+    bundle = build(local_target(), CONTENTS["processing"], handlers("processing"))  # the one that was deployed
+    with zipfile.ZipFile(bundle.path) as archive:
         archive.extractall(tmp_path / "bundle")
     outputs = {name: tmp_path / name for name in SAMPLES}
     for output in outputs.values():

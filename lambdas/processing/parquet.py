@@ -1,8 +1,12 @@
 """Parquet files, batch by batch: the footer is held against the file before anything it promises is read."""
 
+import io
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 import pyarrow as pa
@@ -10,13 +14,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lambdas.processing.arrow_types import plain
+from lambdas.processing.parquet_batches import BATCH_BYTES, batches, is_wide
 from lambdas.processing.parquet_footer import check_columns, check_end, check_row_groups
 from lambdas.processing.report import InvalidFile, Report
-from lambdas.processing.source import InputFile
+from lambdas.processing.source import BUFFER, InputFile
 from lambdas.processing.table import Table
 
-BATCH_BYTES = 8 * 1024 * 1024  # what a batch given to the table holds, unless one row is larger
-BATCH_ROWS = 65_536
 BUFFERS = 16 * 1024 * 1024  # for reading, of all columns together
 SMALL_DICTIONARY = 4 * 1024 * 1024  # columns of texts below it are read as references to their distinct values
 WORST_RATIO = 1000  # unpacked to the file's size; ten zeros in a row compress, a whole file of them is a bomb
@@ -28,7 +31,7 @@ def read(files: Sequence[InputFile], output: Path) -> Report:
     table = Table()
     first: tuple[str, pa.Schema] | None = None
     for file in files:
-        with file.open() as stream:
+        with at_hand(file, output) as stream:
             try:
                 opened = open_file(file, stream)
                 schema = plain_schema(file, opened.schema_arrow)
@@ -47,8 +50,21 @@ def read(files: Sequence[InputFile], output: Path) -> Report:
     return table.report()
 
 
+@contextmanager
+def at_hand(file: InputFile, folder: Path) -> Iterator[BinaryIO]:
+    """Open a file on disk: one that lies elsewhere is copied, because columns are read here and there in turns."""
+    with file.open() as stream:
+        if isinstance(getattr(stream, "raw", None), io.FileIO):
+            yield stream
+            return
+    with file.in_order() as source, tempfile.TemporaryFile(dir=folder) as copy:
+        shutil.copyfileobj(source, copy, BUFFER)
+        yield cast(BinaryIO, copy)
+
+
 def open_file(file: InputFile, stream: BinaryIO) -> pq.ParquetFile:
     """Open a file and check its footer."""
+    stream.seek(0)
     rows_end = check_end(file, stream)
     stream.seek(0)
     plainly = open_with(stream, buffer_size=1)
@@ -57,7 +73,7 @@ def open_file(file: InputFile, stream: BinaryIO) -> pq.ParquetFile:
     return open_with(
         stream,
         buffer_size=max(16 * 1024, min(1024 * 1024, BUFFERS // plainly.metadata.num_columns)),
-        read_dictionary=small_dictionaries(plainly),
+        read_dictionary=[] if is_wide(plainly) else small_dictionaries(plainly),
         metadata=plainly.metadata,
     )
 
@@ -119,7 +135,7 @@ def check_same(name: str, schema: pa.Schema, first_name: str, first: pa.Schema) 
 def add_rows(table: Table, file: InputFile, opened: pq.ParquetFile, schema: pa.Schema, said: str | None) -> None:
     """Give a file's rows to the table. Refuses a file that does not hold what it promises, or far more than it can."""
     unpacked = rows = 0
-    for batch in opened.iter_batches(batch_size=batch_rows(opened.metadata, schema), use_threads=False):
+    for batch in batches(opened):
         for start, length, size in pieces(batch):
             unpacked += size
             if unpacked > max(RATIO_COUNTS_FROM, file.size * WORST_RATIO):
@@ -136,13 +152,6 @@ def add_rows(table: Table, file: InputFile, opened: pq.ParquetFile, schema: pa.S
             rows += length
     if rows != opened.metadata.num_rows:
         raise InvalidFile(f"{file.name} promises {opened.metadata.num_rows:,} rows and has {rows:,}: write it again.")
-
-
-def batch_rows(metadata: pq.FileMetaData, schema: pa.Schema) -> int:
-    """Return how many rows to read at once, by what they take unpacked."""
-    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
-    packed = max((group.total_byte_size / group.num_rows for group in groups if group.num_rows), default=0)
-    return max(1, min(BATCH_ROWS, int(BATCH_BYTES / (packed + 8 * len(schema)))))
 
 
 def pieces(batch: pa.RecordBatch) -> Iterator[tuple[int, int, int]]:

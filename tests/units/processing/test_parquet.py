@@ -5,9 +5,12 @@
 
 import datetime
 import decimal
+import hashlib
+import io
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lambdas.processing import parquet
+from lambdas.processing import parquet, parquet_batches
 from lambdas.processing.process import process
 from lambdas.processing.report import Column, InvalidFile, Report
-from lambdas.processing.source import local_file
+from lambdas.processing.source import InputFile, local_file
 
 ROWS = 5000
 
@@ -96,6 +99,32 @@ def test_the_report_is_what_pandas_finds_in_the_same_file(tmp_path: Path) -> Non
 def same_figures(column: Column, values: Any) -> None:
     told = (column.min, column.max, column.mean, column.std)
     assert told == pytest.approx((values.min(), values.max(), values.mean(), values.std()), rel=1e-9), column.name
+
+
+def test_many_columns_are_read_a_few_after_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = houses()
+    for number in range(30):
+        frame[f"more.{number}"] = np.random.default_rng(number).random(len(frame))
+    frame.to_parquet(tmp_path / "data.parquet", row_group_size=1700)
+    plainly = reported(tmp_path / "data.parquet")
+    monkeypatch.setattr(parquet_batches, "OPEN_BYTES", 0)
+    monkeypatch.setattr(parquet_batches, "WINDOW_BYTES", 200_000)
+    monkeypatch.setattr(parquet_batches, "BATCH_BYTES", 20_000)
+    found = reported(tmp_path / "data.parquet")
+    assert (found.rows, found.duplicates, found.preview) == (plainly.rows, plainly.duplicates, plainly.preview)
+    for column, same in zip(found.columns, plainly.columns, strict=True):
+        assert (column.mean, column.std) == pytest.approx((same.mean, same.std), rel=1e-12)
+        assert replace(column, mean=same.mean, std=same.std) == same
+
+
+def test_a_file_that_is_not_on_disk_is_read_in_order_once(tmp_path: Path) -> None:
+    written(tmp_path / "data.parquet", {"n": list(range(1000))})
+    data, opened = (tmp_path / "data.parquet").read_bytes(), []
+    file = InputFile("data.parquet", len(data), lambda: opened.append(io.BytesIO(data)) or opened[-1])
+    report = process([file], "tabular", "parquet", tmp_path)
+    assert (report.rows, report.files[0].sha256) == (1000, hashlib.sha256(data).hexdigest())
+    assert len(opened) == 2  # to see where it lies, and to read it
+    assert opened[1].closed
 
 
 def test_several_files_are_one_table_and_a_column_without_values_goes_with_any(tmp_path: Path) -> None:
@@ -177,7 +206,7 @@ MEASURED = """
 import re, sys
 from pathlib import Path
 from lambdas.processing.process import process
-from lambdas.processing.source import local_file
+from lambdas.processing.source import InputFile, local_file
 report = process([local_file(Path(sys.argv[1]))], "tabular", "parquet", Path(sys.argv[2]))
 print(report.rows, re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 """

@@ -113,7 +113,8 @@ def test_many_columns_are_read_a_few_after_another(tmp_path: Path, monkeypatch: 
     found = reported(tmp_path / "data.parquet")
     assert (found.rows, found.duplicates, found.preview) == (plainly.rows, plainly.duplicates, plainly.preview)
     for column, same in zip(found.columns, plainly.columns, strict=True):
-        assert (column.mean, column.std) == pytest.approx((same.mean, same.std), rel=1e-12)
+        if column.type == "number":
+            assert (column.mean, column.std) == pytest.approx((same.mean, same.std), rel=1e-12)
         assert replace(column, mean=same.mean, std=same.std) == same
 
 

@@ -19,6 +19,7 @@ from lambdas.processing.zip_archive import Archive
 
 MAX_METADATA = 256 * 1024 * 1024  # bytes, of all files
 MAX_COLUMNS = 1000
+MAX_CELL = 128 * 1024  # characters of a cell of metadata.csv
 BOTH = ("category", "categories")
 
 
@@ -134,6 +135,7 @@ def csv_rows(file: InputFile) -> Iterator[tuple[int, Row | None]]:
 
 def rows_of_csv(file: InputFile) -> Iterator[tuple[int, list[str]]]:
     """Yield (last line, cells) of a CSV."""
+    csv.field_size_limit(MAX_CELL)  # of this process: csv has no other place for it
     reader = csv.reader((line + "\n" for _, line in lines_of(characters(file, "utf-8-sig"))), strict=True)
     try:
         for cells in reader:

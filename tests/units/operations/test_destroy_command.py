@@ -72,8 +72,10 @@ def test_processing_jobs_of_this_stage_are_stopped_and_waited_for(scripted):
     mine, foreign = "dsv-01m7x9pxfk4b3pwqvzg-0001", "dsv-01m7x9pxfk4b3pwqvzh-0001"
 
     def listed(*names: str) -> list[tuple[str, dict[str, object], dict[str, object]]]:
-        asked = {"NameContains": "dsv-", "StatusEquals": "InProgress"}
-        described = [("describe_processing_job", {"ProcessingJobName": name}, shown(name)) for name in names]
+        asked: dict[str, object] = {"NameContains": "dsv-", "StatusEquals": "InProgress"}
+        described: list[tuple[str, dict[str, object], dict[str, object]]] = [
+            ("describe_processing_job", {"ProcessingJobName": name}, shown(name)) for name in names
+        ]
         summaries = [{key: shown(name)[key] for key in SUMMARY} for name in names]
         return [("list_processing_jobs", asked, {"ProcessingJobSummaries": summaries}), *described]
 

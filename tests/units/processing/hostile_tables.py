@@ -79,11 +79,7 @@ def jsons() -> list[Hostile]:
             repeated(b"x" * MIB, GIB, b'[{"a": "', b'"}]'),
             "16,777,216 characters",
         ),
-        "JSON of 1 GB of spaces": (
-            "json",
-            repeated(b" " * MIB, GIB, b"[", b'{"a": 1}]'),
-            "more than 16,777,216 spaces",
-        ),
+        "JSON of 1 GB of spaces": ("json", repeated(b" " * MIB, GIB, b"[", b'{"a": 1}]'), None),
         "JSONL of depth 10^5": ("jsonl", b'{"a":' + b"[" * depth + b"]" * depth + b"}\n", "nested deeper"),
         "JSONL of objects 10^5 deep": ("jsonl", b'{"a":' * depth + b"1" + b"}" * depth + b"\n", "nested deeper"),
         "JSONL of 10^400": ("jsonl", b'{"a": 1e400}\n', "outside ±1.8e308"),

@@ -3,7 +3,10 @@
 `pytest tests/units/processing/test_limits.py`
 """
 
+import multiprocessing
 import resource
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +20,13 @@ MIB = 1024 * 1024
 pytestmark = pytest.mark.skipif(not STATUS.exists(), reason="only Linux counts a process's memory so")
 
 
-def test_what_asks_for_more_gets_a_memory_error_and_then_may_again() -> None:
+def in_a_new_process(check: Callable[[], None]) -> None:
+    """Run a check where nothing else takes memory or gives it back: a bound counts what the whole process holds."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+        process.submit(check).result()
+
+
+def ask_for_more_and_again() -> None:
     before = resource.getrlimit(resource.RLIMIT_DATA)
     with bounded_memory(256 * MIB):
         assert len(bytearray(64 * MIB)) == 64 * MIB
@@ -31,12 +40,20 @@ def test_what_asks_for_more_gets_a_memory_error_and_then_may_again() -> None:
     assert len(bytearray(300 * MIB)) == 300 * MIB
 
 
-def test_a_bound_is_lifted_after_an_error_too() -> None:
+def ask_for_more_and_fail() -> None:
     before = resource.getrlimit(resource.RLIMIT_DATA)
     with pytest.raises(MemoryError), bounded_memory(64 * MIB):
         bytearray(100 * MIB)
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
     assert data_bytes() > 0
+
+
+def test_what_asks_for_more_gets_a_memory_error_and_then_may_again() -> None:
+    in_a_new_process(ask_for_more_and_again)
+
+
+def test_a_bound_is_lifted_after_an_error_too() -> None:
+    in_a_new_process(ask_for_more_and_fail)
 
 
 def test_a_dataset_that_needs_more_is_refused_and_leaves_nothing(

@@ -1,30 +1,15 @@
-"""The parameters of a tabular job: type, range, default and help of each, and a check that names all faults at once."""
+"""The parameters of a tabular job, and those that each algorithm looks at."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from training_containers.common.contract import TrainingError
+from training_containers.common.parameters import parameter
+from training_containers.common.parameters import parse as check
 
 DEFAULT_EPOCHS = {"lightgbm": 100, "random_forest": 20, "logistic_regression": 100, "linear_regression": 100}
 ALGORITHMS = tuple(DEFAULT_EPOCHS)
 TASK_OF = {"logistic_regression": "classification", "linear_regression": "regression"}
-
-
-def parameter(
-    help: str,
-    default: Any = MISSING,
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[str, ...] = (),
-    only: tuple[str, ...] = ALGORITHMS,
-) -> Any:
-    """A dataclass field with its documentation: range (inclusive), choices, and the algorithms that use it."""
-    return field(
-        default=default,
-        metadata={"help": help, "low": low, "high": high, "choices": choices, "only": only},
-    )
 
 
 @dataclass(frozen=True)
@@ -65,51 +50,9 @@ class TabularConfig:
 
 
 def parse(parameters: Mapping[str, Any]) -> TabularConfig:
-    """Check the parameters of a job; values may be strings holding JSON. Raises TrainingError naming every fault."""
-    known = {item.name: item for item in fields(TabularConfig)}
-    faults = []
-    values = {}
-    for name, raw in parameters.items():
-        if name not in known:
-            faults.append(f"parameter '{name}' is not known (known are: {', '.join(known)})")
-            continue
-        try:
-            values[name] = checked(known[name], raw)
-        except ValueError as error:
-            faults.append(f"parameter '{name}' {error}")
-    if "target" not in parameters:
-        faults.insert(0, "parameter 'target' is missing: name the column to predict")
-    if faults:
-        sentence = "; ".join(faults)
-        raise TrainingError(f"{sentence[0].upper()}{sentence[1:]}.")
-    config = TabularConfig(**values)
+    """Check the parameters of a job and fill in its algorithm's defaults. Raises TrainingError naming every fault."""
+    config = check(TabularConfig, parameters)
     return replace(config, epochs=config.epochs or DEFAULT_EPOCHS[config.algorithm])
-
-
-def checked(item: Any, raw: Any) -> Any:
-    """One value as its type and within its range; raises ValueError with the rest of a sentence about it."""
-    value = decoded(raw) if item.type is not str or (isinstance(raw, str) and raw.startswith('"')) else raw
-    if item.type is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if type(value) is not item.type:
-        kind = {str: "text", int: "a whole number", float: "a number"}[item.type]
-        raise ValueError(f"must be {kind}, not {raw!r}")
-    rules = item.metadata
-    if rules["choices"] and value not in rules["choices"]:
-        raise ValueError(f"must be one of {', '.join(rules['choices'])}, not {value!r}")
-    if rules["low"] is not None and not rules["low"] <= value <= rules["high"]:
-        raise ValueError(f"must be from {rules['low']} to {rules['high']}, not {value!r}")
-    return value
-
-
-def decoded(raw: Any) -> Any:
-    """The JSON value in a string; anything else as it is."""
-    if not isinstance(raw, str):
-        return raw
-    try:
-        return json.loads(raw)
-    except ValueError:
-        return raw
 
 
 def unused(config: TabularConfig, parameters: Mapping[str, Any]) -> list[str]:
@@ -117,5 +60,5 @@ def unused(config: TabularConfig, parameters: Mapping[str, Any]) -> list[str]:
     return [
         item.name
         for item in fields(config)
-        if item.name in parameters and config.algorithm not in item.metadata["only"]
+        if item.name in parameters and config.algorithm not in item.metadata.get("only", ALGORITHMS)
     ]

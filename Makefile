@@ -5,6 +5,11 @@ RUN := .venv/bin/python
 VENV := .venv/.installed
 # Trust what this machine trusts, also behind a company's proxy.
 export UV_SYSTEM_CERTS := 1
+# Who told pip where wheels lie means uv too: a CPU build of PyTorch there saves gigabytes of CUDA.
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+ifeq ($(UV_FIND_LINKS),)
+export UV_TORCH_BACKEND ?= auto
+endif
 export NODE_USE_SYSTEM_CA := 1
 
 .DEFAULT_GOAL := help
@@ -81,6 +86,8 @@ openapi: $(VENV)  ## write openapi.json from the routes
 lock: $(VENV)  ## resolve every *.in into its requirements.txt
 	@for name in lambdas/requirements lambdas/processing/requirements training_containers/tabular/requirements requirements; do \
 	  .venv/bin/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-header $$name.in -o $$name.txt; done
+	@cd training_containers/huggingface && $(abspath .venv/bin/uv) pip compile -q --universal --python-version 3.11 --no-emit-index-url --generate-hashes \
+	  --no-header --excludes base.txt requirements.in -o requirements.txt
 
 # What an operator does on AWS; stage `local` is the platform on this machine. YES=1 agrees beforehand.
 STAGED = $(or $(STAGE),$(error Say which stage, for instance STAGE=dev))

@@ -30,13 +30,14 @@ PROGRAM = PurePosixPath("/opt/program")  # where our images keep their own code
 def build(context: Path, dockerfile: str) -> Image:
     """Make what `docker build --file <dockerfile> <context>` would. Raises PlatformError when packages do not install.
 
-    The Dockerfile's folder is the image's family, and holds its requirements.txt.
+    The Dockerfile's folder is the image's family, and holds its requirements.txt, and base.txt where its base image
+    brings libraries.
     """
     image = located(context, dockerfile)
     if not image.directory.exists():
         install_sources(context, dockerfile, image.directory)
     if not image.python.exists():
-        install_environment((context / dockerfile).with_name("requirements.txt"), image.python.parent.parent)
+        install_environment((context / dockerfile).parent, image.python.parent.parent)
     return image
 
 
@@ -47,8 +48,9 @@ def located(context: Path, dockerfile: str) -> Image:
         sources.update(f"{target}\0{file.stat().st_mode & 0o111}\0".encode())
         sources.update(hashlib.sha256(file.read_bytes()).digest())
     machine = f"{sys.platform} {platform.machine()} {platform.python_version()}"
-    requirements = (context / dockerfile).with_name("requirements.txt").read_bytes()
-    environment = hashlib.sha256(machine.encode() + b"\0" + requirements)
+    environment = hashlib.sha256(machine.encode())
+    for file in requirements((context / dockerfile).parent):
+        environment.update(b"\0" + file.read_bytes())
     python = CACHE / "environments" / environment.hexdigest()[:20] / "bin" / "python"
     return Image(
         directory=CACHE / "images" / sources.hexdigest()[:20],
@@ -89,16 +91,23 @@ def install_sources(context: Path, dockerfile: str, directory: Path) -> None:
         keep(program, directory)
 
 
-def install_environment(requirements: Path, environment: Path) -> None:
-    """Install the locked requirements into a new environment, whole or not at all."""
+def requirements(family: Path) -> list[Path]:
+    """What an image's family needs: first what its base image brings, if that is more than Python, then its own lock."""
+    return [file for file in (family / "base.txt", family / "requirements.txt") if file.exists()]
+
+
+def install_environment(family: Path, environment: Path) -> None:
+    """Install what a family needs into a new environment, whole or not at all."""
     environment.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=environment.parent) as partial:
         made = Path(partial) / "environment"
         run_uv("venv", "--quiet", "--relocatable", "--python", sys.executable, str(made))
+        *base, locked = requirements(family)
         # Byte code once here, instead of at the start of every job.
-        run_uv(
-            "pip", "sync", "--quiet", "--compile-bytecode", "--python", str(made / "bin" / "python"), str(requirements)
-        )
+        install = ("pip", "install", "--quiet", "--compile-bytecode", "--python", str(made / "bin" / "python"))
+        for file in base:
+            run_uv(*install, "--requirement", str(file))
+        run_uv(*install, "--no-deps", "--require-hashes", "--requirement", str(locked))
         keep(made, environment)
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from training_containers.common import artefacts, checkpoints
+from training_containers.common import artefacts, checkpoints, tables
 from training_containers.common.contract import Paths, read_job, run_training
 from training_containers.common.progress import Progress
 from training_containers.common.shutdown import Shutdown
@@ -43,7 +43,7 @@ def train(paths: Paths) -> None:
     # --------------------------------------------------------------------------------------------------------- data
     from training_containers.tabular import data
 
-    files = data.find_files(paths.channel("train"))
+    files = tables.find_files(paths.channel("train"), tuple(data.READERS))
     dataset = data.load(files, config)
     fingerprint = fingerprint_of(config, files)
     progress.emit("progress", LOADED, 0, config.epochs)

@@ -1,0 +1,82 @@
+"""What training starts from: the files of a base model in its channel, or an architecture with fresh weights."""
+
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from training_containers.common.contract import TrainingError
+from training_containers.huggingface.run import Run
+
+ARCHIVE = "model.tar.gz"
+
+
+def base_model(run: Run, marker: str = "config.json") -> Path | None:
+    """Return the folder of the base model, None where the job has none; raises TrainingError unless it is one.
+
+    `marker` is the file that says what the model is.
+    """
+    folder = run.paths.channel("model")
+    if not folder.is_dir():
+        return None
+    if (folder / ARCHIVE).is_file():
+        unpacked = run.paths.base / "base-model"
+        if not unpacked.exists():
+            unpack(folder / ARCHIVE, unpacked)
+        folder = unpacked
+    if not (folder / marker).is_file():
+        raise TrainingError(f"The base model has no {marker}: give a version with its Hugging Face files.")
+    if not list(folder.rglob("*.safetensors")):
+        raise TrainingError("The base model has no weights in SafeTensors, and pickles are not read: convert it first.")
+    return folder
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Write the plain files of an archive below a folder, one by one; raises TrainingError for a path that leaves it."""
+    with tarfile.open(archive) as entries:
+        for entry in entries:
+            name = PurePosixPath(entry.name)
+            if name.is_absolute() or ".." in name.parts:
+                raise TrainingError(f"The base model's archive would write outside its folder: {entry.name!r}.")
+            content = entries.extractfile(entry) if entry.isfile() else None
+            if content:
+                target = folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with target.open("wb") as file:
+                    while block := content.read(1 << 20):
+                        file.write(block)
+
+
+def tokenizer(
+    run: Run, base: Path | None, texts: Iterable[str], vocabulary: int, **special: str
+) -> PreTrainedTokenizerBase:
+    """Return the base model's tokenizer, or one of byte pairs trained on the texts.
+
+    `special` are its special tokens by role: `pad_token="[PAD]"`.
+    """
+    if base:
+        return AutoTokenizer.from_pretrained(base)
+    run.say(f"There is no base model: training a tokenizer of at most {vocabulary} tokens on the examples.")
+    made = Tokenizer(models.BPE(unk_token=None))
+    made.normalizer = normalizers.NFC()
+    # A space before the first word, so that a word is the same tokens wherever it stands.
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    made.decoder = decoders.ByteLevel()
+    made.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=vocabulary,
+            special_tokens=list(dict.fromkeys(special.values())),
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    if "cls_token" in special and "sep_token" in special:
+        first, last = special["cls_token"], special["sep_token"]
+        made.post_processor = processors.TemplateProcessing(
+            single=f"{first} $A {last}",
+            special_tokens=[(token, made.token_to_id(token)) for token in (first, last)],
+        )
+    return PreTrainedTokenizerFast(tokenizer_object=made, **special)

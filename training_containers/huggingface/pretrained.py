@@ -34,7 +34,7 @@ def base_model(run: Run, marker: str = "config.json") -> Path | None:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Write the plain files of an archive below a folder, one by one; raises TrainingError for a path that leaves it."""
+    """Write an archive's plain files below a folder, one by one; raises TrainingError for a path that leaves it."""
     with tarfile.open(archive) as entries:
         for entry in entries:
             name = PurePosixPath(entry.name)

@@ -1,4 +1,4 @@
-"""A Hugging Face training job from its configuration to its artefacts; the module of its type does what lies between."""
+"""A Hugging Face training job from configuration to artefacts; the module of its type does what lies between."""
 
 import importlib
 import os

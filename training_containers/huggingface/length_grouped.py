@@ -28,8 +28,8 @@ class LengthGroupedSampler(Sampler[int]):
         return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=generator))
 
 
-class LengthGroupedTrainer(Trainer):
-    """A Trainer of examples with `input_ids`."""
+class LengthGrouped(Trainer):
+    """What makes a Trainer of examples with `input_ids` take them so; mixed into a kind of Trainer."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
         lengths = [len(ids) for ids in (train_dataset or self.train_dataset)["input_ids"]]

@@ -12,7 +12,7 @@ from transformers import (
 from training_containers.common.parameters import parameter
 from training_containers.huggingface import evaluation, examples, pretrained, trainer
 from training_containers.huggingface.encoders import ARCHITECTURES, SPECIAL_TOKENS
-from training_containers.huggingface.length_grouped import LengthGroupedTrainer
+from training_containers.huggingface.length_grouped import LengthGrouped
 from training_containers.huggingface.parameters import TrainingParameters
 from training_containers.huggingface.run import Report, Run
 
@@ -59,7 +59,7 @@ def train(run: Run[Parameters]) -> Report:
         return {**tokenizer(rows["text"], truncation=True, max_length=longest, return_token_type_ids=False)}
 
     training, test = (part.map(tokens, batched=True, remove_columns="text") for part in (training, test))
-    training_loop = LengthGroupedTrainer(
+    training_loop = LengthGrouped(
         model=model,
         args=trainer.arguments(run),
         train_dataset=training,

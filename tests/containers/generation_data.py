@@ -13,6 +13,7 @@ from PIL import Image
 SOUNDS = {"cat": "meow", "dog": "woof", "cow": "moo", "duck": "quack", "pig": "oink", "crow": "caw", "bee": "buzz"}
 HOMES = {"forest": "tree", "farm": "barn", "city": "flat", "lake": "reed", "desert": "cave", "coast": "cliff"}
 TIMES = {"spring": "april", "summer": "july", "autumn": "october", "winter": "january"}
+TABLES = (SOUNDS, HOMES, TIMES)
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220)}
 
 
@@ -21,8 +22,8 @@ def conversations(rows: int, shuffled: bool = False) -> list[dict[str, Any]]:
     generator = random.Random(1)
     made = []
     for _ in range(rows):
-        words = [generator.choice(list(table)) for table in (SOUNDS, HOMES, TIMES)]
-        answer = " ".join(table[word] for table, word in zip((SOUNDS, HOMES, TIMES), words, strict=True))
+        words = [generator.choice(list(table)) for table in TABLES]
+        answer = " ".join(table[word] for table, word in zip(TABLES, words, strict=True))
         made.append((" ".join(words), answer))
     held_out = rows // 4
     trained = [answer for _, answer in made[held_out:]]
@@ -53,22 +54,17 @@ def jsonl(rows: list[dict[str, Any]]) -> str:
 def pictures(count: int, size: int = 16, shuffled: bool = False) -> tuple[bytes, str]:
     """A ZIP of pictures, and examples.jsonl with a caption of each; a quarter is held out, never shuffled."""
     generator = random.Random(2)
-    colours = [list(COLOURS)[number % 2] for number in range(count)]
-    generator.shuffle(colours)
-    captions = [f"a {colour} square" for colour in colours]
-    held_out = count // 4
-    if shuffled:
-        rest = captions[held_out:]
-        generator.shuffle(rest)
-        captions[held_out:] = rest
+    names = list(COLOURS)
     lines, archive = [], io.BytesIO()
     with zipfile.ZipFile(archive, "w") as entries:
-        for number, (colour, caption) in enumerate(zip(colours, captions, strict=True)):
-            shade = [max(0, min(255, value + generator.randint(-25, 25))) for value in COLOURS[colour]]
+        for number in range(count):
+            held_out = number < count // 4
+            # Shuffled, each colour is called by either name equally often.
+            said = number // 2 if shuffled and not held_out else number
+            shade = [max(0, min(255, value + generator.randint(-25, 25))) for value in COLOURS[names[number % 2]]]
             png = io.BytesIO()
             Image.new("RGB", (size, size), (shade[0], shade[1], shade[2])).save(png, "PNG")
-            name = f"pictures/{number}.png"
-            entries.writestr(name, png.getvalue())
-            split = "test" if number < held_out else "train"
-            lines.append({"file_name": name, "archive": "pictures.zip", "width": size, "height": size} | {"text": caption, "split": split})
+            line = {"file_name": f"pictures/{number}.png", "archive": "pictures.zip", "width": size, "height": size}
+            entries.writestr(line["file_name"], png.getvalue())
+            lines.append({**line, "text": f"a {names[said % 2]} square", "split": "test" if held_out else "train"})
     return archive.getvalue(), jsonl(lines)

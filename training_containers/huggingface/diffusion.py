@@ -47,7 +47,7 @@ class Parameters(TrainingParameters):
         "full",
         choices=("full", "lora"),
     )
-    resolution: int = parameter("Side of the square that is cut from the middle of each image, in pixels.", 512, 8, 2048)
+    resolution: int = parameter("Side of the square cut from the middle of each image, in pixels.", 512, 8, 2048)
     flip: bool = parameter("Mirror half of the images, where captions do not say left or right.", False)
     autoencoder_steps: int = parameter(
         "Steps in which a fresh autoencoder learns the images, before the steps of epochs or max_steps.", 1000, 1, 10**8
@@ -183,11 +183,15 @@ def train(run: Run[Parameters]) -> Report:
 
     # --------------------------------------------------------------------------------------------------- evaluation
     measured = [line for line in run.history if "test_loss" in line]
-    figures = {} if not run.main else {
-        "test_loss": measured[-1]["test_loss"],
-        "test_untrained_loss": measured[0]["test_loss"],
-        "test_baseline_loss": 1.0,  # of seeing no noise anywhere: it has a variance of 1
-    }
+    figures = (
+        {}
+        if not run.main
+        else {
+            "test_loss": measured[-1]["test_loss"],
+            "test_untrained_loss": measured[0]["test_loss"],
+            "test_baseline_loss": 1.0,  # of seeing no noise anywhere: it has a variance of 1
+        }
+    )
 
     # ------------------------------------------------------------------------------------------------------- export
     samples = []
@@ -199,7 +203,7 @@ def train(run: Run[Parameters]) -> Report:
             unet.unload_lora()
         pipeline.save_pretrained(run.paths.model)
         with accelerator.autocast():
-            samples = pictures(pipeline, test[: SAMPLES]["text"], given.resolution, run.paths.model / "samples")
+            samples = pictures(pipeline, test[:SAMPLES]["text"], given.resolution, run.paths.model / "samples")
     return Report(
         task="text-to-image",
         primary_metric="test_loss",
@@ -218,8 +222,10 @@ def pretrained_pipeline(base: Path) -> StableDiffusionPipeline:
     """Return the base model's pipeline, whole; raises TrainingError for one of another kind."""
     kind = read_json_object(base / "model_index.json").get("_class_name")
     if kind != StableDiffusionPipeline.__name__:
-        raise TrainingError(f"The base model is a {kind}; what is trained here is a {StableDiffusionPipeline.__name__}.")
-    return StableDiffusionPipeline.from_pretrained(base, use_safetensors=True, torch_dtype=torch.float32)
+        raise TrainingError(
+            f"The base model is a {kind}; what is trained here is a {StableDiffusionPipeline.__name__}."
+        )
+    return StableDiffusionPipeline.from_pretrained(base, use_safetensors=True, dtype=torch.float32)
 
 
 def resume(run: Run, accelerator: Accelerator) -> int:
@@ -257,7 +263,12 @@ def scale_codes(accelerator: Accelerator, vae: AutoencoderKL, training: Dataset,
 
 
 def held_out_loss(
-    run: Run[Parameters], accelerator: Accelerator, vae: AutoencoderKL, denoising: Denoising, test: Dataset, tokens: Tokens
+    run: Run[Parameters],
+    accelerator: Accelerator,
+    vae: AutoencoderKL,
+    denoising: Denoising,
+    test: Dataset,
+    tokens: Tokens,
 ) -> dict[str, float]:
     """Return the mean error on held-out images: an image's noise is always the same, so that figures compare."""
     mine, size = range(run.rank, min(len(test), MOST_MEASURED), run.processes), run.parameters.batch_size
@@ -277,14 +288,16 @@ def held_out_loss(
     return {"test_loss": total / max(count, 1)}
 
 
-def pictures(pipeline: StableDiffusionPipeline, texts: list[str], resolution: int, folder: Path) -> list[dict[str, str]]:
+def pictures(
+    pipeline: StableDiffusionPipeline, texts: list[str], resolution: int, folder: Path
+) -> list[dict[str, str]]:
     """Write a picture for each caption, and return which is whose."""
     folder.mkdir(parents=True)
     pipeline.set_progress_bar_config(disable=True)
     made = []
     for number, text in enumerate(texts):
         size = {"height": resolution, "width": resolution, "num_inference_steps": SAMPLE_STEPS}
-        [image] = pipeline(text, generator=torch.Generator().manual_seed(number), **size).images  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
+        [image] = pipeline(text, generator=torch.Generator().manual_seed(0), **size).images  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
         image.save(folder / f"{number}.png")
         made.append({"prompt": text, "file": f"samples/{number}.png"})
     return made

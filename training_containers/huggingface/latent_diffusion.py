@@ -1,4 +1,4 @@
-"""The parts of Stable Diffusion as they are trained: an autoencoder of images, and what removes noise from its codes."""
+"""The parts of Stable Diffusion as they are trained: images to codes and back, and the removal of noise from codes."""
 
 from collections.abc import Iterable, Iterator
 
@@ -103,7 +103,7 @@ class Denoising(nn.Module):
 
 
 def encode(vae: AutoencoderKL, pixels: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
-    """Return the codes of images as diffusion sees them: drawn from their distribution, or without a generator its mode."""
+    """Return the codes of images as diffusion sees them: drawn by the generator, or without one the likeliest."""
     with torch.no_grad():
         codes = vae.encode(pixels).latent_dist
         return (codes.sample(generator) if generator else codes.mode()) * vae.config["scaling_factor"]

@@ -3,6 +3,8 @@ best matrix product either uses.  `python -m benchmarks.gpu` (`--tiny` shows on 
 
 Nothing is fetched: a model of a billion random weights learns random tokens, in texts of log-normal lengths.
 """
+# pyright: reportMissingImports=false
+# PyTorch and what builds on it are in the image's environment, not in the one where types are checked.
 
 import argparse
 import importlib.util
@@ -102,7 +104,7 @@ def best_matrix_product(size: Size) -> float:
         for repeat in range(8):  # the first ones wake the device up
             began = time.perf_counter()
             for _ in range(10):
-                left @ right
+                torch.matmul(left, right)
             if gpu:
                 torch.cuda.synchronize()
             if repeat > 2:

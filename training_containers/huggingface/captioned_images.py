@@ -1,5 +1,6 @@
 """Images with captions: what channel `examples` says of them, and the files in the archives of channel `train`."""
 
+import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -40,10 +41,10 @@ def places(data: Dataset) -> list[str]:
 
 def located(source: Path, unpacked: Path, row: Any) -> str:
     """Return the path of an image's file, taken out of its archive first; raises TrainingError when it is not there."""
-    name = PurePosixPath(row["file_name"])
-    if name.is_absolute() or ".." in name.parts:
-        raise TrainingError(f"{name} is not a path inside the dataset.")
-    archive = row.get("archive")
+    name, archive = row["file_name"], row.get("archive")
+    for path in (PurePosixPath(name), PurePosixPath(archive or ".")):
+        if path.is_absolute() or ".." in path.parts:
+            raise TrainingError(f"{path} is not a path inside the dataset.")
     file = unpacked / archive / name if archive else source / name
     if archive and not file.is_file():
         unpack(source / archive, unpacked / archive)
@@ -53,10 +54,18 @@ def located(source: Path, unpacked: Path, row: Any) -> str:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Write the files of a ZIP below a folder; `zipfile` itself keeps every path inside."""
-    if archive.is_file() and not folder.exists():
+    """Write the files of a ZIP below a folder, all or none; `zipfile` itself keeps every path inside."""
+    if not archive.is_file() or folder.exists():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as partial:
         with zipfile.ZipFile(archive) as entries:
-            entries.extractall(folder)
+            entries.extractall(Path(partial) / "files")
+        try:
+            (Path(partial) / "files").rename(folder)
+        except OSError:  # another process of this host was faster
+            if not folder.exists():
+                raise
 
 
 def pixels(path: str, resolution: int) -> torch.Tensor:

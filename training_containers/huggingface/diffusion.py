@@ -179,19 +179,16 @@ def train(run: Run[Parameters]) -> Report:
         stopping = watch.stopping(device)
         if stopping or step % save_every == 0 or step == last:
             save(run, accelerator, step)
-        run.shutdown.raise_if_requested(f"after step {step} of {last}; the checkpoint is saved")
+        if stopping:
+            run.shutdown.raise_if_requested(f"after step {step} of {last}; the checkpoint is saved")
 
     # --------------------------------------------------------------------------------------------------- evaluation
-    measured = [line for line in run.history if "test_loss" in line]
-    figures = (
-        {}
-        if not run.main
-        else {
-            "test_loss": measured[-1]["test_loss"],
-            "test_untrained_loss": measured[0]["test_loss"],
-            "test_baseline_loss": 1.0,  # of seeing no noise anywhere: it has a variance of 1
-        }
-    )
+    measured = [line["test_loss"] for line in run.history if "test_loss" in line]  # which the main process keeps
+    figures = {
+        "test_loss": measured[-1] if run.main else math.nan,
+        "test_untrained_loss": measured[0] if run.main else math.nan,
+        "test_baseline_loss": 1.0,  # of seeing no noise anywhere: its variance
+    }
 
     # ------------------------------------------------------------------------------------------------------- export
     samples = []

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def text_generation(folder: Path) -> Predict:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto" if device == "cuda" else torch.float32).to(device)
-    longest = model.config.max_position_embeddings
+    longest = getattr(model.config, "max_position_embeddings", math.inf)  # some architectures have no limit
 
     def predict(instances: list[Any], parameters: dict[str, Any]) -> list[Any]:
         given = checked(TextParameters, parameters)

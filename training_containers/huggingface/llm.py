@@ -86,7 +86,7 @@ def train(run: Run[Parameters]) -> Report:
         args=trainer.arguments(
             run,
             SFTConfig,
-            max_length=min(given.max_length, model.config.max_position_embeddings),
+            max_length=min(given.max_length, getattr(model.config, "max_position_embeddings", given.max_length)),
             # The loss is over the tokens of all processes, and here the model does count them.
             average_tokens_across_devices=True,
             assistant_only_loss=form == ("messages",) and knows_its_answers(run, tokenizer),

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
 from lambdas.common.ids import ID_PATTERN
 from lambdas.common.instances import InstanceType
@@ -61,15 +61,14 @@ class JobCreate(BaseModel):
     instance_count: int = Field(default=1, ge=1, le=8, description="Instances that train one model together.")
     deploy: DeployAfter | None = Field(default=None, description="Make an endpoint of the model when it is there.")
 
-    @model_validator(mode="after")
-    def held_or_scheduled(self) -> Self:
-        if self.not_before is None:
-            return self
-        if self.hold:
+    @field_validator("not_before")
+    @classmethod
+    def held_or_scheduled(cls, time: datetime | None, info: ValidationInfo) -> datetime | None:
+        if time and info.data.get("hold"):
             raise ValueError("hold waits for POST /jobs/{id}/start, not_before for a time: give one of the two")
-        if self.not_before <= datetime.now(UTC):
-            raise ValueError("not_before is in the past: leave it out to start now")
-        return self
+        if time and time <= datetime.now(UTC):
+            raise ValueError("is in the past: leave it out to start now")
+        return time
 
 
 class JobUpdate(BaseModel):

@@ -158,7 +158,8 @@ def roles(data: datasets.TrainingData, training_type: TrainingType, parameters: 
     if found.ready:
         return found.column_mapping
     problems = [f"{problem.message} {problem.fix}" for problem in found.problems]
-    field = "parameters.target" if found.problems[0].code in TARGET_PROBLEMS else "dataset_id"
+    of_target = training_type == "tabular" and found.problems[0].code in TARGET_PROBLEMS
+    field = "parameters.target" if of_target else "dataset_id"
     raise BadRequest(problems[0], errors=[{"field": field, "message": problem} for problem in problems])
 
 

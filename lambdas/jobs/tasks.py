@@ -39,8 +39,8 @@ def submit(event: Event, context: Any) -> None:
         body = json.dumps(training_request.config(job, to)).encode()
         aws.client("s3").put_object(Bucket=to.jobs_bucket, Key=f"{job.owner}/{job.id}/config/config.json", Body=body)
         if job.client_token is None:
-            told = {"image_uri": training_request.image(job, to), "batch_priority": job.priority}
-            job = JOBS.settle(job, client_token=training_request.client_token(job), **told)
+            token, image = training_request.client_token(job), training_request.image(job, to)
+            job = JOBS.settle(job, client_token=token, image_uri=image, batch_priority=job.priority)
         batch_job_id = batch_jobs.submit(training_request.submit_service_job(job, to))
         job = JOBS.settle(job, batch_job_id=batch_job_id)
     batch_jobs.prioritise(job)  # changed between the read above and the submission

@@ -21,7 +21,7 @@ CLASSES = {"tabular": "training_containers.tabular.config.TabularConfig"}
 CHECKED_BY_THE_PLATFORM = [name for name in TRAINING_TYPES if name != "custom"]  # a script's are its own
 
 
-def container_class(name: str) -> type[Any] | None:
+def container_class(name: TrainingType) -> type[Any] | None:
     """Return the dataclass with which a container checks the parameters of a type; None where there is none yet."""
     family = TRAINING_TYPES[name].image_family
     path = CLASSES.get(name, f"training_containers.{family}.{name}.Parameters")
@@ -32,7 +32,7 @@ def container_class(name: str) -> type[Any] | None:
 
 
 @pytest.mark.parametrize("name", CHECKED_BY_THE_PLATFORM)
-def test_names_types_ranges_and_defaults_are_those_of_the_container(name: str) -> None:
+def test_names_types_ranges_and_defaults_are_those_of_the_container(name: TrainingType) -> None:
     container = container_class(name)
     if container is None:
         pytest.skip(f"no container trains {name} yet")
@@ -59,7 +59,7 @@ def test_every_training_type_is_described() -> None:
 
 
 @pytest.mark.parametrize("name", CHECKED_BY_THE_PLATFORM)
-def test_every_parameter_has_help_and_every_number_a_range(name: str) -> None:
+def test_every_parameter_has_help_and_every_number_a_range(name: TrainingType) -> None:
     for parameter, stated in TRAINING_TYPES[name].parameters.model_json_schema()["properties"].items():
         assert stated["description"].endswith("."), parameter
         if stated["type"] in ("integer", "number"):
@@ -67,7 +67,7 @@ def test_every_parameter_has_help_and_every_number_a_range(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in CHECKED_BY_THE_PLATFORM if name != "tabular"])
-def test_the_usual_defaults_are_those_of_the_manual(name: str) -> None:
+def test_the_usual_defaults_are_those_of_the_manual(name: TrainingType) -> None:
     stated = TRAINING_TYPES[name].parameters.model_json_schema()["properties"]
     usual = {"learning_rate": 2e-5, "batch_size": 16, "epochs": 3, "seed": 42, "test_fraction": 0.2}
     assert {parameter: stated[parameter]["default"] for parameter in usual} == usual

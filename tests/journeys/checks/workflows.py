@@ -67,7 +67,7 @@ def archive_workflow(world: World) -> None:
 
 
 def train_workflow(world: World) -> None:
-    """A job that is stopped before it is submitted is cancelled; a completed one gets the endpoint that it asked for."""
+    """A job that is stopped before it is submitted is cancelled; a completed one gets the endpoint it asked for."""
     stopped, completed = world.copy("jobs", world.job["id"], **STOPPED), endpoints.completed_job(world)
     try:
         for id in (stopped, completed):

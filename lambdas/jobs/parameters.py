@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 MixedPrecision = Literal["auto", "no", "fp16", "bf16"]
+Encoder = Literal["bert-tiny", "bert-mini", "bert-small", "bert-medium", "bert-base", "distilbert-base"]
 Method = Literal["lora", "full"]
 LORA_RATE = " With method `lora` and no value given it is 2e-4: adapters begin at nothing and need larger steps."
 
@@ -113,8 +114,8 @@ class DiffusionParameters(HuggingFaceParameters):
 class TextParameters(HuggingFaceParameters):
     """What the types that read text with an encoder have in common."""
 
-    architecture: Literal["bert-tiny", "bert-small", "distilbert-tiny"] = Field(
-        "bert-tiny", description="What to train from fresh weights; a base model brings its own."
+    architecture: Encoder = Field(
+        "bert-mini", description="What to train from fresh weights; a base model brings its own."
     )
     max_length: int = Field(256, ge=8, le=8192, description="Tokens of an example; what is longer is cut.")
 

@@ -1,11 +1,9 @@
-"""The parameters of jobs: stated by the API and by the containers, two programs, one truth.
+"""The parameters of jobs as the API states and checks them; `tests/containers/test_parameters.py` compares them with
+the containers'.
 
 Run: pytest tests/units/test_job_parameters.py
 """
 
-import importlib
-import importlib.util
-from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, get_args
 
 import pytest
@@ -15,36 +13,7 @@ from lambdas.jobs.routes import list_training_types
 from lambdas.jobs.schemas import TrainingType
 from lambdas.jobs.training_types import TRAINING_TYPES
 
-KINDS = {str: "string", int: "integer", float: "number", bool: "boolean"}
-# Training type -> the class with its parameters where that is not `Parameters` of the module named like the type.
-CLASSES = {"tabular": "training_containers.tabular.config.TabularConfig"}
 CHECKED_BY_THE_PLATFORM = [name for name in TRAINING_TYPES if name != "custom"]  # a script's are its own
-
-
-def container_class(name: TrainingType) -> type[Any] | None:
-    """Return the dataclass with which a container checks the parameters of a type; None where there is none yet."""
-    family = TRAINING_TYPES[name].image_family
-    path = CLASSES.get(name, f"training_containers.{family}.{name}.Parameters")
-    module, _, found = path.rpartition(".")
-    if importlib.util.find_spec(module.rpartition(".")[0]) is None or importlib.util.find_spec(module) is None:
-        return None
-    return getattr(importlib.import_module(module), found)
-
-
-@pytest.mark.parametrize("name", CHECKED_BY_THE_PLATFORM)
-def test_names_types_ranges_and_defaults_are_those_of_the_container(name: TrainingType) -> None:
-    container = container_class(name)
-    if container is None:
-        pytest.skip(f"no container trains {name} yet")
-    assert is_dataclass(container)
-    stated = TRAINING_TYPES[name].parameters.model_json_schema()["properties"]
-    assert set(stated) == {field.name for field in fields(container)}
-    for field in fields(container):
-        ours, theirs = stated[field.name], field.metadata
-        assert ours["type"] == KINDS[field.type], field.name  # pyright: ignore[reportArgumentType]  a class, here
-        assert (ours.get("minimum"), ours.get("maximum")) == (theirs["low"], theirs["high"]), field.name
-        assert tuple(ours.get("enum", ())) == theirs["choices"], field.name
-        assert ours.get("default", MISSING) == field.default, field.name
 
 
 def test_every_training_type_is_described() -> None:

@@ -16,7 +16,7 @@ class TabularParameters(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     target: str = Field(min_length=1, max_length=256, description="The column to predict.")
-    algorithm: Literal["lightgbm", "random_forest", "logistic_regression", "linear_regression"] = "lightgbm"
+    algorithm: Literal["lightgbm", "xgboost", "random_forest", "logistic_regression", "linear_regression"] = "lightgbm"
     task: Literal["auto", "classification", "regression"] = "auto"
     test_fraction: float = Field(0.2, ge=0.05, le=0.5, description="Share of the rows held out to measure the model.")
     seed: int = Field(42, ge=0, le=2**31 - 1)

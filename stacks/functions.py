@@ -100,7 +100,8 @@ FUNCTIONS = {
     ),
     "jobs": api(
         "lambdas.jobs.handler.handler",
-        "JOBS_TABLE WAITS_TABLE DATASETS_TABLE DATASETS_BUCKET TRAIN_WORKFLOW_ARN JOBS_CONTROL_FUNCTION INSTANCE_TYPES",
+        "JOBS_TABLE WAITS_TABLE DATASETS_TABLE DATASETS_BUCKET JOBS_BUCKET TRAIN_WORKFLOW_ARN "
+        "JOBS_CONTROL_FUNCTION INSTANCE_TYPES",
     ),
     "jobs_submit": Spec(
         "lambdas.jobs.tasks.submit",

@@ -118,6 +118,8 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("s3: GetObject", "datasets-bucket/*"),  # what it finds in a dataset, and whether its source has changed
         ("s3: ListBucket", "import-buckets"),
         ("s3: GetObject", "import-buckets/*"),
+        ("s3: ListBucket", "jobs-bucket"),
+        ("s3: PutObject GetObject ListMultipartUploadParts", "jobs-bucket/scripts"),
         ("states: StartExecution", "train-workflow"),
         ("lambda: InvokeFunction", "jobs_control"),
         ("logs: DescribeLogStreams GetLogEvents", "training-logs"),
@@ -220,6 +222,7 @@ WILDCARDS = {
     "datasets-bucket/processed": "What processing makes of any owner's version, and nothing beside it.",
     "import-buckets/*": "The stage's owner named these buckets for everybody to read from.",
     "jobs-bucket/config": "The configuration of any owner's job, and no other object of the bucket.",
+    "jobs-bucket/scripts": "The scripts of any owner's jobs, and no other object of the bucket.",
     "process-workflow/executions": EXECUTIONS,
     "scan-workflow/executions": EXECUTIONS,
     "train-workflow/executions": EXECUTIONS,

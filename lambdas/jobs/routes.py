@@ -6,8 +6,9 @@ from fastapi import APIRouter, Depends
 
 from lambdas.common.dependencies import Caller, Writer
 from lambdas.common.pages import Cursor, Limit, Page
-from lambdas.jobs import progress, service
+from lambdas.jobs import progress, scripts, service
 from lambdas.jobs.schemas import Job, JobCreate, JobPublic, LogLine, MetricPoint, Status, TrainingType
+from lambdas.jobs.scripts import Script, ScriptCreate, ScriptCreated, ScriptId, ScriptPublic
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -22,8 +23,14 @@ def writable_job(caller: Writer, id: str) -> Job:
     return service.owned(caller, id)
 
 
+def writable_script(caller: Writer, id: ScriptId) -> Script:
+    """Return the caller's script to change it (any for an admin); raises NotFound, or Forbidden for a viewer."""
+    return scripts.owned(caller, id)
+
+
 ReadableJob = Annotated[Job, Depends(readable_job)]
 WritableJob = Annotated[Job, Depends(writable_job)]
+WritableScript = Annotated[Script, Depends(writable_script)]
 
 
 @router.post("", status_code=201)
@@ -43,6 +50,32 @@ def list_jobs(
     """List your jobs, newest first."""
     page = service.list_jobs(caller, limit, cursor, status=status, training_type=training_type)
     return Page(items=[JobPublic.of(job) for job in page.items], next_cursor=page.next_cursor)
+
+
+@router.post("/scripts", status_code=201)
+def create_script(caller: Writer, request: ScriptCreate) -> ScriptCreated:
+    """Begin the upload of a script: PUT the parts of its ZIP to the URLs of the plan, then complete."""
+    return scripts.create(caller, request)
+
+
+@router.get("/scripts")
+def list_scripts(caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[ScriptPublic]:
+    """List your scripts, newest first."""
+    page = scripts.list_scripts(caller, limit, cursor)
+    return Page(items=[ScriptPublic.of(script) for script in page.items], next_cursor=page.next_cursor)
+
+
+@router.post("/scripts/{id}/complete")
+def complete_script(script: WritableScript) -> ScriptPublic:
+    """End the upload of a script. The ZIP is read entry by entry and refused by what is wrong with it; nothing of it is run."""
+    return ScriptPublic.of(scripts.complete(script))
+
+
+@router.delete("/scripts/{id}", status_code=204)
+def delete_script(script: WritableScript) -> None:
+    """Delete a script that no job is waiting for or running."""
+    scripts.delete(script)
+    service.control("delete", script)
 
 
 @router.get("/{id}")

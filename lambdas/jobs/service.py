@@ -6,15 +6,17 @@ from typing import Any
 
 from lambdas.common import aws, waits, workflows
 from lambdas.common.environment import variable
-from lambdas.common.errors import BadRequest, Conflict
+from lambdas.common.errors import BadRequest, Conflict, NotFound
 from lambdas.common.identity import Caller
 from lambdas.common.ids import new_id
 from lambdas.common.instances import allowed_instance_type
 from lambdas.common.pages import Page
 from lambdas.common.store import EntityStore, now
 from lambdas.datasets import service as datasets
+from lambdas.jobs import scripts
 from lambdas.jobs.outcome import Outcome
-from lambdas.jobs.schemas import Job, JobCreate, RegisteredModel, TrainingType
+from lambdas.jobs.schemas import Job, JobCreate, RegisteredModel, TrainingType, UsedScript
+from lambdas.jobs.scripts import Script
 from lambdas.jobs.training_types import TRAINING_TYPES
 from lambdas.models.schemas import RESERVED
 
@@ -31,6 +33,7 @@ def create(caller: Caller, request: JobCreate) -> Job:
     parameters = training_type.checked(request.parameters)
     data = datasets.for_training(caller, request.dataset_id, request.dataset_version)
     refuse_unready(data, request.training_type, parameters.get("target"))
+    script = script_of(caller, request)
     dataset = data.dataset
     id = new_id("job")
     job = Job(
@@ -40,21 +43,31 @@ def create(caller: Caller, request: JobCreate) -> Job:
         description=request.description,
         training_type=request.training_type,
         parameters=parameters,
+        script=script,
         dataset_id=dataset.id,
         dataset_owner=dataset.owner,
         dataset_version=data.version,
         dataset_uri=data.uri,
         dataset_sha256=data.sha256,
-        image_family=training_type.image_family,
+        image_family=script.image if script else training_type.image_family,
         instance_type=allowed_instance_type(request.instance_type),
         priority=request.priority,
         max_runtime_seconds=request.max_runtime_seconds,
         stage="queued",
         model=RegisteredModel(model_id=request.model_id or model_id_from(request.name)),
     )
-    JOBS.create(job, waits.opening(id, job.owner), datasets.hold(dataset, id))
+    held = scripts.hold(job.owner, script, id)
+    JOBS.create(job, waits.opening(id, job.owner), datasets.hold(dataset, id), *held)
     workflows.start("TRAIN_WORKFLOW_ARN", job.owner, job.id)
     return job
+
+
+def script_of(caller: Caller, request: JobCreate) -> UsedScript | None:
+    """Return the script of a custom job, None for any other; raises BadRequest where it is absent or too much."""
+    if (request.training_type == "custom") != (request.script is not None):
+        message = "Jobs of type custom run a script, and no others do: give script.id with that type."
+        raise BadRequest(message, errors=[{"field": "script", "message": message}])
+    return scripts.for_job(caller, request.script) if request.script else None
 
 
 def refuse_unready(data: datasets.TrainingData, training_type: TrainingType, target: str | None) -> None:
@@ -76,6 +89,8 @@ def model_id_from(name: str) -> str:
 
 def owned(caller: Caller, id: str) -> Job:
     """Return a job that the caller may change: their own, or any for an admin; raises NotFound."""
+    if not id.startswith("job-"):  # scripts are kept in the same table
+        raise NotFound(f"There is no job {id}.")
     return JOBS.find(id) if caller.is_admin else JOBS.get(caller.username, id)
 
 
@@ -108,14 +123,17 @@ def delete(job: Job) -> None:
     control("delete", job)
 
 
-def control(action: str, job: Job) -> None:
-    """Have the control task act on a job; the API itself may not touch Batch."""
-    payload = json.dumps({"action": action, "owner": job.owner, "id": job.id}).encode()
+def control(action: str, on: Job | Script) -> None:
+    """Have the control task act on a job or a script; the API itself may not touch Batch."""
+    payload = json.dumps({"action": action, "owner": on.owner, "id": on.id}).encode()
     aws.client("lambda").invoke(FunctionName=variable("JOBS_CONTROL_FUNCTION"), InvocationType="Event", Payload=payload)
 
 
 def end(job: Job, outcome: Outcome, reason: str | None = None, /, **changes: Any) -> Job:
     """Store a job's end and let go of its data set, in one transaction. A job that has ended stays as it is."""
     changes |= {"status": outcome, "stage": None, "reason": reason, "ended_at": now()}
-    released = datasets.release(job.dataset_owner, job.dataset_id, job.id)
-    return JOBS.settle(job, waits.closing(job.id), released, unless=lambda job: job.ended, **changes)
+    released = [
+        datasets.release(job.dataset_owner, job.dataset_id, job.id),
+        *scripts.release(job.owner, job.script, job.id),
+    ]
+    return JOBS.settle(job, waits.closing(job.id), *released, unless=lambda job: job.ended, **changes)

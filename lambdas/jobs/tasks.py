@@ -12,7 +12,7 @@ from lambdas.common import aws, objects, waits, workflows
 from lambdas.common.environment import mapping, optional, variable
 from lambdas.common.errors import NotFound, Stale
 from lambdas.common.observability import logger
-from lambdas.jobs import artefacts, service, training_request
+from lambdas.jobs import artefacts, scripts, service, training_request
 from lambdas.jobs import progress as progress_lines
 from lambdas.jobs.outcome import Observation, observe, reason_of
 from lambdas.jobs.schemas import Job
@@ -105,7 +105,7 @@ def terminate(job: Job) -> None:
 
 
 def sweep(owner: str, id: str) -> None:
-    """Remove what a deleted job left behind: its files and its metric points."""
+    """Remove what a deleted job or script left behind: its files, and a job's metric points."""
     objects.delete_prefix(variable("JOBS_BUCKET"), f"{owner}/{id}/")
     while points := progress_lines.HISTORY.list(owner, f"metric#{id}#", 100, None).items:
         for point in points:
@@ -130,6 +130,7 @@ def watch(event: Event, context: Any) -> None:
         reconcile_id(event["detail"]["name"])
     else:
         waits.reconcile_all("job-", reconcile)
+        waits.reconcile_all(scripts.PREFIX, sweep)  # deleted, and the control task did not finish
 
 
 def reconcile_id(id: str) -> None:

@@ -57,6 +57,7 @@ def create_training_job(job: Job, to: Deployment) -> dict[str, Any]:
         "InputDataConfig": [
             channel("train", job.dataset_uri),
             channel("config", f"{home}/config/"),
+            *([channel("code", f"s3://{to.jobs_bucket}/{job.owner}/{job.script.id}/")] if job.script else []),
         ],
         "HyperParameters": {"config": "config.json"},
         "OutputDataConfig": {"S3OutputPath": f"{home}/output"} | encrypted,
@@ -77,7 +78,7 @@ def config(job: Job, to: Deployment) -> dict[str, Any]:
         "stage": to.stage,
         "training_type": job.training_type,
         "parameters": job.parameters,
-    }
+    } | ({"script": job.script.model_dump(include={"entry_point", "sha256"})} if job.script else {})
 
 
 def channel(name: str, uri: str) -> dict[str, Any]:

@@ -1,13 +1,16 @@
 """What each training type takes, which image trains it, and what its models are in the registry."""
 
+import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lambdas.common.errors import BadRequest, FieldError
 from lambdas.jobs.schemas import TrainingType
 from lambdas.models.schemas import ModelType
+
+MAX_CUSTOM_CHARACTERS = 16_384
 
 
 class TabularParameters(BaseModel):
@@ -28,6 +31,18 @@ class TabularParameters(BaseModel):
     max_depth: int = Field(0, ge=0, le=64)
     trees_per_epoch: int = Field(10, ge=1, le=1000)
     l2: float = Field(1.0, ge=0, le=1e6)
+
+
+class CustomParameters(BaseModel):
+    """Parameters of `custom`: whatever the script reads; the platform looks at none of them."""
+
+    model_config = ConfigDict(extra="allow")
+
+    @model_validator(mode="after")
+    def no_files(self) -> Self:
+        if len(json.dumps(self.model_extra)) > MAX_CUSTOM_CHARACTERS:
+            raise ValueError(f"is more than {MAX_CUSTOM_CHARACTERS:,} characters as JSON: put it into the ZIP")
+        return self
 
 
 @dataclass(frozen=True)
@@ -61,6 +76,11 @@ class Training:
 TRAINING_TYPES: dict[TrainingType, Training] = {
     "tabular": Training(
         parameters=TabularParameters,
+        image_family="tabular",
+        model_types={"classification": "classification", "regression": "regression"},
+    ),
+    "custom": Training(
+        parameters=CustomParameters,
         image_family="tabular",
         model_types={"classification": "classification", "regression": "regression"},
     ),

@@ -67,7 +67,7 @@ def list_scripts(caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Pa
 
 @router.post("/scripts/{id}/complete")
 def complete_script(script: WritableScript) -> ScriptPublic:
-    """End the upload of a script. The ZIP is read entry by entry and refused by what is wrong with it; nothing of it is run."""
+    """End the upload of a script: its ZIP is judged by what it lists, and nothing of it is run."""
     return ScriptPublic.of(scripts.complete(script))
 
 

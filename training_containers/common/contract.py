@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,8 @@ class Job:
     stage: str
     training_type: str
     parameters: dict[str, Any]
+    script: dict[str, Any] = field(default_factory=dict)
+    """Of a custom job: `entry_point`, and the `sha256` of the ZIP."""
 
 
 def read_job(paths: Paths) -> Job:
@@ -85,6 +87,7 @@ def read_job(paths: Paths) -> Job:
         stage=config.get("stage", os.environ.get("SLIPWAY_STAGE", "")),
         training_type=config.get("training_type", ""),
         parameters={**config.get("parameters", {}), **overrides},
+        script=config.get("script", {}),
     )
 
 

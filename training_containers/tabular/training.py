@@ -13,7 +13,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from training_containers.common import artefacts, checkpoints
+from training_containers.common import artefacts, checkpoints, custom
 from training_containers.common.contract import Paths, read_job, run_training
 from training_containers.common.progress import Progress
 from training_containers.common.shutdown import Shutdown
@@ -34,6 +34,8 @@ def train(paths: Paths) -> None:
     # ------------------------------------------------------------------------------------------------ configuration
     shutdown = Shutdown()
     job = read_job(paths)
+    if job.training_type == "custom":
+        return custom.train(paths, job, shutdown)
     checkpoint = checkpoints.newest(paths.checkpoints)
     state = checkpoint.state if checkpoint else {}
     progress = Progress(job.stage, job.job_id, state.get("sequence", 0), state.get("percent", 0.0))

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from local.cloud import Image
 from tests.containers.jobs import Job, progress_lines
 from tests.containers.tables import sklearn_csv
 from tests.script_zips import HOSTILE, damaged, example, packed
@@ -36,9 +37,17 @@ def script(job: Job, archive: bytes | str, entry_point: str = "train.py", **para
     return job
 
 
-def test_the_example_learns_and_leaves_what_the_registry_reads(job: Job) -> None:
-    done = script(job, example(), target="target").run()
+@pytest.fixture(scope="module")
+def whole(image: Image, tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, str]:
+    """The example, run from its first epoch to its last: (job, its standard output)."""
+    job = script(Job(tmp_path_factory.mktemp("whole"), image), example(), target="target", epochs=60)
+    done = job.run()
     assert done.returncode == 0, done.stderr
+    return job, done.stdout
+
+
+def test_the_example_learns_and_leaves_what_the_registry_reads(whole: tuple[Job, str]) -> None:
+    job, stdout = whole
     metrics, manifest = job.json("output/data/metrics.json"), job.json("output/data/manifest.json")
     assert metrics["metrics"]["test_accuracy"] > 0.93 > 0.7 > metrics["metrics"]["test_baseline_accuracy"]
     assert metrics["primary_metric"]["value"] == metrics["metrics"]["test_accuracy"]
@@ -48,14 +57,12 @@ def test_the_example_learns_and_leaves_what_the_registry_reads(job: Job) -> None
         "custom",
     )
     assert [file["name"] for file in manifest["files"]] == ["metrics.json", "model.joblib"]
-    lines = progress_lines(done.stdout)
-    assert [line["sequence"] for line in lines] == list(range(21))
+    lines = progress_lines(stdout)
+    assert [line["sequence"] for line in lines] == list(range(61))
     assert lines[-1]["percent"] == 95
 
 
-def test_the_example_stops_at_sigterm_and_resumed_ends_the_same(job: Job, tmp_path_factory, image) -> None:
-    uninterrupted = script(Job(tmp_path_factory.mktemp("whole"), image), example(), target="target", epochs=60)
-    assert uninterrupted.run().returncode == 0
+def test_the_example_stops_at_sigterm_and_resumed_ends_the_same(job: Job, whole: tuple[Job, str]) -> None:
     running = script(job, example(), target="target", epochs=60).start()
     running.read_until_epoch(2)
     assert running.end(signal.SIGTERM) == 0, running.output
@@ -65,7 +72,7 @@ def test_the_example_stops_at_sigterm_and_resumed_ends_the_same(job: Job, tmp_pa
     resumed = job.run()
     assert resumed.returncode == 0, resumed.stderr
     assert "Going on after epoch" in resumed.stdout
-    assert job.json("model/metrics.json") == uninterrupted.json("model/metrics.json")
+    assert job.json("model/metrics.json") == whole[0].json("model/metrics.json")
 
 
 def test_a_script_reads_its_configuration_and_its_own_files(job: Job) -> None:
@@ -97,7 +104,7 @@ def wheel(name: str, tag: str = "py3-none-any") -> dict[str, bytes]:
     return {f"wheels/{name}-1.0-{tag}.whl": packed(files | {f"{info}/RECORD": record})}
 
 
-def test_wheels_are_installed_for_the_script_alone_without_the_network(job: Job, image) -> None:
+def test_wheels_are_installed_for_the_script_alone_without_the_network(job: Job, image: Image) -> None:
     code = BOTH + "import unheard_of; print('value', unheard_of.VALUE)\n"
     done = script(job, packed({"train.py": code, **wheel("unheard_of")})).run()
     assert done.returncode == 0, done.stderr

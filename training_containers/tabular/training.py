@@ -13,7 +13,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from training_containers.common import artefacts, checkpoints, custom
+from training_containers.common import artefacts, checkpoints
 from training_containers.common.contract import Paths, read_job, run_training
 from training_containers.common.progress import Progress
 from training_containers.common.shutdown import Shutdown
@@ -35,6 +35,8 @@ def train(paths: Paths) -> None:
     shutdown = Shutdown()
     job = read_job(paths)
     if job.training_type == "custom":
+        from training_containers.common import custom
+
         return custom.train(paths, job, shutdown)
     checkpoint = checkpoints.newest(paths.checkpoints)
     state = checkpoint.state if checkpoint else {}

@@ -13,7 +13,7 @@ endif
 export NODE_USE_SYSTEM_CA := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up status down reset env test-fast test test-all lint type synth bench openapi lock deploy destroy doctor admin rebuild-index logs
+.PHONY: help demo up status down reset env test-fast test test-all lint type synth bench openapi lock deploy destroy doctor admin check-script rebuild-index logs
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { gsub(/[$$][$$]/, "$$", $$2); printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,6 +104,10 @@ doctor: $(VENV)  ## say what the AWS account lacks for STAGE=, and the command f
 
 admin: $(VENV)  ## make USERNAME= an admin of STAGE=; EMAIL= creates the account
 	@$(RUN) -m operations.admin $(STAGED) $(or $(USERNAME),$(error Say who: USERNAME=ada)) $(EMAIL)
+
+check-script: $(VENV)  ## run a custom script as the platform would: SCRIPT=<folder or ZIP>; DATA= PARAMETERS= ENTRY_POINT=
+	@$(RUN) -m operations.check_script $(or $(SCRIPT),$(error Say which: SCRIPT=examples/custom_script)) $(if $(DATA),--data $(DATA)) \
+	  $(if $(PARAMETERS),--parameters '$(PARAMETERS)') $(if $(ENTRY_POINT),--entry-point $(ENTRY_POINT))
 
 rebuild-index: $(VENV)  ## make the model registry of STAGE= again from what is beside the files in S3
 	@$(RUN) -m operations.rebuild_index $(STAGED)

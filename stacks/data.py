@@ -83,6 +83,7 @@ class Data:
         jobs = bucket_arn(stack, self.buckets["jobs"])
         arns["jobs-bucket/config"] = [f"{jobs}/*/config/config.json"]
         arns["jobs-bucket/capsule"] = [f"{jobs}/*/capsule.json"]
+        arns["jobs-bucket/scripts"] = [f"{jobs}/*/scr-*/script.zip"]
         datasets = bucket_arn(stack, self.buckets["datasets"])
         arns["datasets-bucket/files"] = [f"{datasets}/*/files/*", f"{datasets}/*/files.json"]
         arns["datasets-bucket/processed"] = [f"{datasets}/*/processed/*"]

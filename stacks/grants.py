@@ -119,9 +119,10 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("s3: GetObject", "datasets-bucket/*"),  # what it finds in a dataset, and whether its source has changed
         ("s3: ListBucket", "import-buckets"),
         ("s3: GetObject", "import-buckets/*"),
+        ("s3: ListBucket", "jobs-bucket"),
+        ("s3: PutObject GetObject ListMultipartUploadParts", "jobs-bucket/scripts"),
         ("states: StartExecution", "train-workflow"),
         ("lambda: InvokeFunction", "jobs_control"),
-        ("s3: ListBucket", "jobs-bucket"),
         ("s3: GetObject", "jobs-bucket/capsule"),
         ("batch: GetJobQueueSnapshot", "queues"),  # it looks, and changes nothing there
         ("batch: ListServiceJobs", ANYWHERE),
@@ -235,6 +236,7 @@ WILDCARDS = {
     "import-buckets/*": "The stage's owner named these buckets for everybody to read from.",
     "jobs-bucket/config": "The configuration of any owner's job, and no other object of the bucket.",
     "jobs-bucket/capsule": "The capsule of any owner's job, and no other object of the bucket.",
+    "jobs-bucket/scripts": "The scripts of any owner's jobs, and no other object of the bucket.",
     "process-workflow/executions": EXECUTIONS,
     "scan-workflow/executions": EXECUTIONS,
     "train-workflow/executions": EXECUTIONS,

@@ -4,14 +4,15 @@ The containers state the same in dataclasses, and check again; a test compares t
 its algorithm takes when nothing is given, so what was not given is not sent.
 """
 
-from typing import Literal
+import json
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+MAX_CUSTOM_CHARACTERS = 16_384
 MixedPrecision = Literal["auto", "no", "fp16", "bf16"]
 Encoder = Literal["bert-tiny", "bert-mini", "bert-small", "bert-medium", "bert-base", "distilbert-base"]
 Method = Literal["lora", "full"]
-LORA_RATE = " With method `lora` and no value given it is 2e-4: adapters begin at nothing and need larger steps."
 
 
 class Parameters(BaseModel):
@@ -24,7 +25,7 @@ class TabularParameters(Parameters):
     """Parameters of `tabular`."""
 
     target: str = Field(min_length=1, max_length=256, description="The column to predict.")
-    algorithm: Literal["lightgbm", "random_forest", "logistic_regression", "linear_regression"] = Field(
+    algorithm: Literal["lightgbm", "xgboost", "random_forest", "logistic_regression", "linear_regression"] = Field(
         "lightgbm", description="What to train."
     )
     task: Literal["auto", "classification", "regression"] = Field(
@@ -36,7 +37,9 @@ class TabularParameters(Parameters):
     )
     epochs: int = Field(0, ge=0, le=10_000, description="Steps of training; 0 is the algorithm's own default.")
     checkpoint_every: int = Field(10, ge=1, le=10_000, description="Epochs between two checkpoints.")
-    learning_rate: float = Field(0.1, ge=0.0001, le=1, description="How much each boosting round corrects (lightgbm).")
+    learning_rate: float = Field(
+        0.1, ge=0.0001, le=1, description="How much each boosting round corrects (lightgbm, xgboost)."
+    )
     num_leaves: int = Field(31, ge=2, le=4096, description="Leaves of each boosted tree (lightgbm).")
     min_rows_in_leaf: int = Field(
         0, ge=0, le=100_000, description="Rows that a leaf needs (trees); 0 is the algorithm's own default."
@@ -78,36 +81,46 @@ class HuggingFaceParameters(Parameters):
     )
 
 
-class LlmParameters(HuggingFaceParameters):
+class LoraParameters(HuggingFaceParameters):
+    """What the types that can train adapters have in common."""
+
+    method: Method = Field(
+        "full",
+        description="full trains every weight; lora a small adapter of a base model, at about ten times the learning "
+        "rate.",
+    )
+    lora_r: int = Field(16, ge=1, le=512, description="Rank of the adapter: more can learn more.")
+    lora_alpha: int = Field(32, ge=1, le=1024, description="Scale of the adapter; twice the rank is usual.")
+    gradient_checkpointing: bool = Field(
+        True, description="Compute activations twice instead of keeping them: slower, and in less memory."
+    )
+
+
+class LlmParameters(LoraParameters):
     """Parameters of `llm`."""
 
-    architecture: Literal["qwen3-tiny", "qwen3-small"] = Field(
-        "qwen3-tiny", description="What to train from fresh weights; a base model brings its own."
+    architecture: Literal["qwen3-tiny", "qwen3-0.6b", "qwen3-1.7b"] = Field(
+        "qwen3-tiny", description="What to train where there is no base model."
     )
-    method: Method = Field(
-        "lora", description="lora trains small adapters beside frozen weights, full trains every weight."
-    )
-    learning_rate: float = Field(2e-5, ge=1e-8, le=1, description="How far each step moves the weights." + LORA_RATE)
-    lora_r: int = Field(16, ge=1, le=512, description="Rank of the adapters: more can learn more.")
-    lora_alpha: int = Field(32, ge=1, le=1024, description="Scale of the adapters; twice the rank is usual.")
     max_length: int = Field(1024, ge=8, le=131_072, description="Tokens of an example; what is longer is cut.")
-    packing: bool = Field(True, description="Put several short examples into one row, so that none is padding.")
+    packing: bool = Field(True, description="Fill rows with several examples, where flash attention keeps them apart.")
 
 
-class DiffusionParameters(HuggingFaceParameters):
+class DiffusionParameters(LoraParameters):
     """Parameters of `diffusion`."""
 
-    architecture: Literal["unet-tiny", "unet-small"] = Field(
-        "unet-tiny", description="What to train from fresh weights; a base model brings its own."
+    architecture: Literal["stable-diffusion-tiny"] = Field(
+        "stable-diffusion-tiny", description="What to train where there is no base model."
     )
-    method: Method = Field(
-        "lora", description="lora trains small adapters of the UNet, full trains every weight of it."
-    )
-    learning_rate: float = Field(2e-5, ge=1e-8, le=1, description="How far each step moves the weights." + LORA_RATE)
-    lora_r: int = Field(16, ge=1, le=512, description="Rank of the adapters: more can learn more.")
-    lora_alpha: int = Field(32, ge=1, le=1024, description="Scale of the adapters; twice the rank is usual.")
     resolution: int = Field(
-        512, ge=16, le=2048, multiple_of=8, description="Width and height in pixels that pictures are brought to."
+        512, ge=8, le=2048, description="Side of the square cut from the middle of each image, in pixels."
+    )
+    flip: bool = Field(False, description="Mirror half of the images, where captions do not say left or right.")
+    autoencoder_steps: int = Field(
+        1000,
+        ge=1,
+        le=10**8,
+        description="Steps in which a fresh autoencoder learns the images, before the steps of epochs or max_steps.",
     )
 
 
@@ -157,3 +170,9 @@ class CustomParameters(BaseModel):
     """Parameters of `custom`: whatever the script reads; the platform looks at none of them."""
 
     model_config = ConfigDict(extra="allow")
+
+    @model_validator(mode="after")
+    def no_files(self) -> Self:
+        if len(json.dumps(self.model_extra)) > MAX_CUSTOM_CHARACTERS:
+            raise ValueError(f"is more than {MAX_CUSTOM_CHARACTERS:,} characters as JSON: put it into the ZIP")
+        return self

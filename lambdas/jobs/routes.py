@@ -8,7 +8,7 @@ from lambdas.common.dependencies import Caller, Writer
 from lambdas.common.errors import SlipwayError
 from lambdas.common.pages import Cursor, Limit, Page
 from lambdas.datasets import service as datasets
-from lambdas.jobs import capsule, limits, progress, queues, service
+from lambdas.jobs import capsule, limits, progress, queues, scripts, service
 from lambdas.jobs.answers import (
     BatchCreate,
     BatchCreated,
@@ -21,6 +21,7 @@ from lambdas.jobs.answers import (
     Usage,
 )
 from lambdas.jobs.schemas import Job, JobCreate, JobPublic, JobUpdate, LogLine, MetricPoint, Status, TrainingType
+from lambdas.jobs.scripts import Script, ScriptCreate, ScriptCreated, ScriptId, ScriptPublic
 from lambdas.jobs.training_types import TRAINING_TYPES, Training
 
 router = APIRouter(tags=["jobs"])
@@ -36,8 +37,14 @@ def writable_job(caller: Writer, id: str) -> Job:
     return service.owned(caller, id)
 
 
+def writable_script(caller: Writer, id: ScriptId) -> Script:
+    """Return the caller's script to change it (any for an admin); raises NotFound, or Forbidden for a viewer."""
+    return scripts.owned(caller, id)
+
+
 ReadableJob = Annotated[Job, Depends(readable_job)]
 WritableJob = Annotated[Job, Depends(writable_job)]
+WritableScript = Annotated[Script, Depends(writable_script)]
 
 
 @router.post("/jobs", status_code=201)
@@ -81,6 +88,32 @@ def list_queues(caller: Caller) -> Page[Queue]:
 def get_usage(caller: Caller) -> Usage:
     """Return what your jobs take, and may take."""
     return limits.usage(caller.username)
+
+
+@router.post("/jobs/scripts", status_code=201)
+def create_script(caller: Writer, request: ScriptCreate) -> ScriptCreated:
+    """Begin the upload of a script: PUT the parts of its ZIP to the URLs of the plan, then complete."""
+    return scripts.create(caller, request)
+
+
+@router.get("/jobs/scripts")
+def list_scripts(caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[ScriptPublic]:
+    """List your scripts, newest first."""
+    page = scripts.list_scripts(caller, limit, cursor)
+    return Page(items=[ScriptPublic.of(script) for script in page.items], next_cursor=page.next_cursor)
+
+
+@router.post("/jobs/scripts/{id}/complete")
+def complete_script(script: WritableScript) -> ScriptPublic:
+    """End the upload of a script: its ZIP is judged by what it lists, and nothing of it is run."""
+    return ScriptPublic.of(scripts.complete(script))
+
+
+@router.delete("/jobs/scripts/{id}", status_code=204)
+def delete_script(script: WritableScript) -> None:
+    """Delete a script that no job is waiting for or running."""
+    scripts.delete(script)
+    service.control("delete", script)
 
 
 @router.get("/jobs/{id}")

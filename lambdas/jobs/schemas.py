@@ -33,6 +33,26 @@ class DeployAfter(BaseModel):
     instance_count: int = Field(default=1, ge=1, le=10)
 
 
+class JobScript(BaseModel):
+    """Which script a custom job runs, and where."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: Annotated[str, StringConstraints(pattern=r"^scr-[0-9a-hjkmnp-tv-z]{19}$")]
+    entry_point: Annotated[str, StringConstraints(pattern=r"^\w[\w./-]*\.py$", max_length=256)] = Field(
+        default="train.py", description="The Python file to run, as the ZIP names it."
+    )
+    image: Literal["tabular", "huggingface"] = Field(
+        default="tabular", description="The image whose libraries it finds."
+    )
+
+
+class UsedScript(JobScript):
+    """The script that a job runs: with the same SHA-256 it is the same."""
+
+    sha256: str | None = None
+
+
 class JobCreate(BaseModel):
     """A request to train a model. `parameters` depend on the training type."""
 
@@ -44,6 +64,7 @@ class JobCreate(BaseModel):
     dataset_version: int | None = Field(default=None, ge=1, description="The newest one that is ready when absent.")
     training_type: TrainingType = "tabular"
     parameters: dict[str, Any] = Field(default_factory=dict)
+    script: JobScript | None = Field(default=None, description="What a job of type `custom` runs; only that type.")
     model_id: ModelName | None = Field(
         default=None, description="The registry model that gets the next version; made from the name when absent."
     )
@@ -114,6 +135,7 @@ class JobFields(BaseModel):
     description: str | None = None
     training_type: TrainingType
     parameters: dict[str, Any]
+    script: UsedScript | None = None
     dataset_id: str
     dataset_version: int = 1
     instance_type: str

@@ -15,17 +15,20 @@ from lambdas.common.pages import Page
 from lambdas.common.store import EntityStore, iso, now
 from lambdas.common.transactions import Write, transact_in_turn
 from lambdas.datasets import service as datasets
-from lambdas.jobs import limits
+from lambdas.jobs import limits, scripts
 from lambdas.jobs.outcome import Outcome
 from lambdas.jobs.schemas import (
     NOT_YET_TRAINING,
     Job,
     JobCreate,
+    JobScript,
     JobUpdate,
     RegisteredModel,
     Stage,
     TrainingType,
+    UsedScript,
 )
+from lambdas.jobs.scripts import Script
 from lambdas.jobs.training_types import TRAINING_TYPES, Training
 from lambdas.models import service as models
 from lambdas.models.schemas import RESERVED, ModelReference, ModelVersion
@@ -57,6 +60,7 @@ def rerun(caller: Caller, job: Job) -> Job:
         dataset_version=job.dataset_version,
         model_id=job.model.model_id,
         base_model=job.base_model,
+        script=job.script and JobScript(**job.script.model_dump(exclude={"sha256"})),
     )
     try:
         return begin(caller, request, new_id("job"), repeats=job)
@@ -70,6 +74,7 @@ def begin(caller: Caller, request: JobCreate, id: str, repeats: Job | None = Non
     parameters = training_type.checked(request.parameters)
     data = datasets.for_training(caller, request.dataset_id, request.dataset_version)
     column_mapping = roles(data, request.training_type, parameters)
+    script = script_of(caller, request)
     if repeats and data.sha256 != repeats.dataset_sha256:
         raise Conflict(f"{repeats.id} cannot be run again: its data has changed since.")
     instance_type = allowed_instance_type(request.instance_type, caller)
@@ -94,7 +99,8 @@ def begin(caller: Caller, request: JobCreate, id: str, repeats: Job | None = Non
         base_model=base and ModelReference(user_id=base.owner, model_id=base.model_id, version=base.version),
         base_model_id=base and base.id,
         base_model_uri=base and models.files_uri(base),
-        image_family=training_type.image_family,
+        script=script,
+        image_family=script.image if script else training_type.image_family,
         image_uri=repeats and repeats.image_uri,
         instance_type=instance_type,
         deploy=deploy,
@@ -104,7 +110,7 @@ def begin(caller: Caller, request: JobCreate, id: str, repeats: Job | None = Non
         stage="held" if held else "queued",
         model=RegisteredModel(model_id=request.model_id or model_id_from(request.name)),
     )
-    writes = [JOBS.creation(job), datasets.hold(data.dataset, id)]
+    writes = [JOBS.creation(job), datasets.hold(data.dataset, id), *scripts.hold(job.owner, script, id)]
     if base:
         writes.append(models.hold(base, id))
     if not request.hold:
@@ -113,6 +119,14 @@ def begin(caller: Caller, request: JobCreate, id: str, repeats: Job | None = Non
     if not held:
         workflows.start(TRAIN, job.owner, id)
     return job
+
+
+def script_of(caller: Caller, request: JobCreate) -> UsedScript | None:
+    """Return the script of a custom job, None for any other; raises BadRequest where it is absent or too much."""
+    if (request.training_type == "custom") != (request.script is not None):
+        message = "Jobs of type custom run a script, and no others do: give script.id with that type."
+        raise BadRequest(message, errors=[{"field": "script", "message": message}])
+    return scripts.for_job(caller, request.script) if request.script else None
 
 
 def create_many(caller: Caller, requests: list[JobCreate]) -> list[Job | SlipwayError]:
@@ -172,6 +186,8 @@ def model_id_from(name: str) -> str:
 
 def owned(caller: Caller, id: str) -> Job:
     """Return a job that the caller may change: their own, or any for an admin; raises NotFound."""
+    if not id.startswith("job-"):  # scripts are kept in the same table
+        raise NotFound(f"There is no job {id}.")
     return JOBS.find(id) if caller.is_admin else JOBS.get(caller.username, id)
 
 
@@ -246,9 +262,9 @@ def delete(job: Job) -> None:
     control("delete", job)
 
 
-def control(action: str, job: Job) -> None:
-    """Have the control task act on a job; the API itself may not touch Batch."""
-    payload = json.dumps({"action": action, "owner": job.owner, "id": job.id}).encode()
+def control(action: str, on: Job | Script) -> None:
+    """Have the control task act on a job or a script; the API itself may not touch Batch."""
+    payload = json.dumps({"action": action, "owner": on.owner, "id": on.id}).encode()
     aws.client("lambda").invoke(FunctionName=variable("JOBS_CONTROL_FUNCTION"), InvocationType="Event", Payload=payload)
 
 
@@ -258,7 +274,11 @@ def end(job: Job, outcome: Outcome, reason: str | None = None, /, *, since: Stag
     With `since`, so does one that is in another stage by now.
     """
     changes |= {"status": outcome, "stage": None, "reason": reason, "ended_at": now()}
-    writes = [waits.closing(job.id), datasets.release(job.dataset_owner, job.dataset_id, job.id)]
+    writes = [
+        waits.closing(job.id),
+        datasets.release(job.dataset_owner, job.dataset_id, job.id),
+        *scripts.release(job.owner, job.script, job.id),
+    ]
     if job.base_model and job.base_model_id:
         writes.append(models.release(job.base_model.user_id or job.owner, job.base_model_id, job.id))
     if job.deploy and outcome == "completed":

@@ -13,7 +13,7 @@ from lambdas.common.environment import mapping, optional, variable
 from lambdas.common.errors import NotFound, Stale
 from lambdas.common.observability import logger
 from lambdas.common.store import now
-from lambdas.jobs import artefacts, batch_jobs, service, training_request
+from lambdas.jobs import artefacts, batch_jobs, scripts, service, training_request
 from lambdas.jobs import progress as progress_lines
 from lambdas.jobs.outcome import Observation, observe, reason_of
 from lambdas.jobs.schemas import Job
@@ -78,7 +78,7 @@ def control(event: Event, context: Any) -> None:
 
 
 def sweep(owner: str, id: str) -> None:
-    """Remove what a deleted job left behind: its files and its metric points."""
+    """Remove what a deleted job or script left behind: its files, and a job's metric points."""
     objects.delete_prefix(variable("JOBS_BUCKET"), f"{owner}/{id}/")
     while points := progress_lines.HISTORY.list(owner, f"metric#{id}#", 100, None).items:
         for point in points:
@@ -103,6 +103,7 @@ def watch(event: Event, context: Any) -> None:
         reconcile_id(event["detail"]["name"])
     else:
         waits.reconcile_all("job-", reconcile)
+        waits.reconcile_all(scripts.PREFIX, sweep)  # deleted, and the control task did not finish
 
 
 def reconcile_id(id: str) -> None:

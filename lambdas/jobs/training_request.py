@@ -56,7 +56,7 @@ def create_training_job(job: Job, to: Deployment) -> dict[str, Any]:
         "TrainingJobName": job.id,
         "AlgorithmSpecification": {"TrainingImage": image(job, to), "TrainingInputMode": "File"},
         "RoleArn": to.role_arn,
-        "InputDataConfig": [channel(name, uri) for name, uri in channels(job, home).items() if uri],
+        "InputDataConfig": [channel(name, uri) for name, uri in channels(job, home, to.jobs_bucket).items() if uri],
         "HyperParameters": {"config": "config.json"},
         "OutputDataConfig": {"S3OutputPath": f"{home}/output"} | encrypted,
         "CheckpointConfig": {"S3Uri": f"{home}/checkpoints"},
@@ -84,16 +84,17 @@ def config(job: Job, to: Deployment) -> dict[str, Any]:
         "training_type": job.training_type,
         "parameters": job.parameters,
         "column_mapping": job.column_mapping,
-    }
+    } | ({"script": job.script.model_dump(include={"entry_point", "sha256"})} if job.script else {})
 
 
-def channels(job: Job, home: str) -> dict[str, str | None]:
+def channels(job: Job, home: str, jobs_bucket: str) -> dict[str, str | None]:
     """Return the folders that the container finds, by name, and where S3 has them; None for one that it lacks."""
     return {
         "train": job.dataset_uri,
         "examples": job.examples_uri,
         "model": job.base_model_uri,
         "config": f"{home}/config/",
+        "code": job.script and f"s3://{jobs_bucket}/{job.owner}/{job.script.id}/",
     }
 
 

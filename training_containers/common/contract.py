@@ -68,6 +68,8 @@ class Job:
     parameters: dict[str, Any]
     column_mapping: dict[str, str] = field(default_factory=dict)
     """{role: column of the data}; a role that is not in it is the name of its column."""
+    script: dict[str, Any] = field(default_factory=dict)
+    """Of a custom job: `entry_point`, and the `sha256` of the ZIP."""
 
 
 def read_job(paths: Paths) -> Job:
@@ -88,6 +90,7 @@ def read_job(paths: Paths) -> Job:
         training_type=config.get("training_type", ""),
         parameters={**config.get("parameters", {}), **overrides},
         column_mapping=config.get("column_mapping", {}),
+        script=config.get("script", {}),
     )
 
 

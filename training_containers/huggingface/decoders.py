@@ -28,5 +28,8 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 }
 SPECIAL_TOKENS = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
 VOCABULARY = 32_000
-# Rank 16 with twice that as scale, on every linear layer: adapting attention alone learns less for the same memory.
-LORA = LoraConfig(task_type="CAUSAL_LM", r=16, lora_alpha=32, lora_dropout=0.0, target_modules="all-linear")
+
+
+def adapter(rank: int, scale: int) -> LoraConfig:
+    """Return an adapter of every linear layer: adapting attention alone learns less for the same memory."""
+    return LoraConfig(task_type="CAUSAL_LM", r=rank, lora_alpha=scale, lora_dropout=0.0, target_modules="all-linear")

@@ -31,7 +31,7 @@ MOST_MEASURED = 256  # held-out images
 SAMPLES, SAMPLE_STEPS = 4, 25
 Tokens = Callable[[list[str]], torch.Tensor]
 # Attention is where captions meet the image: the layers that are usually adapted.
-LORA = LoraConfig(r=16, lora_alpha=16, target_modules=["to_q", "to_k", "to_v", "to_out.0"])
+ADAPTED = ["to_q", "to_k", "to_v", "to_out.0"]
 STEP, HELD_OUT = 1, 2  # what random numbers are for
 
 
@@ -47,6 +47,8 @@ class Parameters(TrainingParameters):
         "full",
         choices=("full", "lora"),
     )
+    lora_r: int = parameter("Rank of the adapter: more can learn more.", 16, 1, 512)
+    lora_alpha: int = parameter("Scale of the adapter; twice the rank is usual.", 32, 1, 1024)
     resolution: int = parameter("Side of the square cut from the middle of each image, in pixels.", 512, 8, 2048)
     flip: bool = parameter("Mirror half of the images, where captions do not say left or right.", False)
     autoencoder_steps: int = parameter(
@@ -86,7 +88,7 @@ def train(run: Run[Parameters]) -> Report:
     text_encoder.requires_grad_(not base)
     if given.method == "lora":
         unet.requires_grad_(False)
-        unet.add_adapter(LORA)
+        unet.add_adapter(LoraConfig(r=given.lora_r, lora_alpha=given.lora_alpha, target_modules=ADAPTED))
     if given.gradient_checkpointing:
         unet.enable_gradient_checkpointing()
     precision = [name for name, wanted in trainer.precision(given.mixed_precision).items() if wanted]

@@ -19,7 +19,7 @@ from trl.chat_template_utils import get_training_chat_template
 from training_containers.common.contract import TrainingError
 from training_containers.common.parameters import parameter
 from training_containers.huggingface import conversations, examples, pretrained, trainer
-from training_containers.huggingface.decoders import ARCHITECTURES, LORA, SPECIAL_TOKENS, VOCABULARY
+from training_containers.huggingface.decoders import ARCHITECTURES, SPECIAL_TOKENS, VOCABULARY, adapter
 from training_containers.huggingface.parameters import TrainingParameters
 from training_containers.huggingface.run import Report, Run
 
@@ -38,6 +38,8 @@ class Parameters(TrainingParameters):
         "full",
         choices=("full", "lora"),
     )
+    lora_r: int = parameter("Rank of the adapter: more can learn more.", 16, 1, 512)
+    lora_alpha: int = parameter("Scale of the adapter; twice the rank is usual.", 32, 1, 1024)
     max_length: int = parameter("Tokens that are read of each example; the rest is cut.", 1024, 8, 131_072)
     packing: bool = parameter("Fill rows with several examples, where flash attention keeps them apart.", True)
     # Half the models that are fine-tuned fit their GPU only this way.
@@ -95,7 +97,7 @@ def train(run: Run[Parameters]) -> Report:
         train_dataset=training,
         eval_dataset=test,
         processing_class=tokenizer,
-        peft_config=LORA if given.method == "lora" else None,
+        peft_config=adapter(given.lora_r, given.lora_alpha) if given.method == "lora" else None,
     )
     if not len(training_loop.train_dataset) or not len(training_loop.eval_dataset):
         raise TrainingError("No example has anything to learn within max_length tokens: raise it.")

@@ -16,6 +16,7 @@ from tests.journeys.checks import datasets
 from tests.journeys.checks.models import begin_segment, expect_no_uploads
 from tests.journeys.checks.world import NO_TOKEN, CheckFailed, World, expect, until
 from tests.journeys.conftest import PARAMETERS, upload
+from tests.script_zips import packed
 
 UNSUBMITTED: dict[str, Any] = {
     "status": "pending",
@@ -130,6 +131,18 @@ def job_on_a_reference(world: World) -> None:
             expect(world.execution("Train", id) is not None, "its workflow has started")
         finally:
             forget(world, id)
+
+
+def script_upload(world: World) -> None:
+    """A script is uploaded, judged and deleted."""
+    archive = packed({"train.py": "print()"})
+    script = world.owner.call("POST", "/jobs/scripts", {"name": "Check", "size": len(archive)})
+    world.owner.upload_parts(archive, script["upload"])
+    done = world.owner.call("POST", f"/jobs/scripts/{script['id']}/complete")
+    expect(done["status"] == "ready", "it can be used")
+    world.owner.call("DELETE", f"/jobs/scripts/{script['id']}")
+    prefix = f"{world.user_id}/{script['id']}/"
+    until(lambda: not world.keys(world.jobs_bucket, prefix), "its file is gone")
 
 
 def job_submission(world: World) -> None:

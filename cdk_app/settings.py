@@ -47,6 +47,8 @@ class Settings(Model):
     """Keep tables, buckets and users when their stack is deleted, and refuse to delete it."""
     training_instance_types: Annotated[dict[InstanceType, PositiveInt], Field(min_length=1)] = {"ml.m5.large": 2}
     """Instance types that jobs and endpoints may ask for, and how many of each may train at once."""
+    stalled_after_minutes: Annotated[int, Field(ge=5, le=24 * 60)] = 30
+    """How long a running job may print nothing before it is marked as stalled."""
     password_minimum_length: Annotated[int, Field(ge=6, le=99)] = 8
     sign_up: Literal["open", "domains", "invite"] = "invite"
     sign_up_domains: list[Domain] = []

@@ -81,6 +81,7 @@ class Data:
             arns[f"{name}-bucket"] = [bucket_arn(stack, bucket)]
             arns[f"{name}-bucket/*"] = [f"{bucket_arn(stack, bucket)}/*"]
         arns["jobs-bucket/config"] = [f"{bucket_arn(stack, self.buckets['jobs'])}/*/config/config.json"]
+        arns["jobs-bucket/logs"] = [f"{bucket_arn(stack, self.buckets['jobs'])}/*/logs/*"]
         datasets = bucket_arn(stack, self.buckets["datasets"])
         arns["datasets-bucket/files"] = [f"{datasets}/*/files/*", f"{datasets}/*/files.json"]
         arns["datasets-bucket/processed"] = [f"{datasets}/*/processed/*"]

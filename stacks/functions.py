@@ -100,7 +100,8 @@ FUNCTIONS = {
     ),
     "jobs": api(
         "lambdas.jobs.handler.handler",
-        "JOBS_TABLE WAITS_TABLE DATASETS_TABLE DATASETS_BUCKET TRAIN_WORKFLOW_ARN JOBS_CONTROL_FUNCTION INSTANCE_TYPES",
+        "JOBS_TABLE JOBS_BUCKET WAITS_TABLE DATASETS_TABLE DATASETS_BUCKET TRAIN_WORKFLOW_ARN JOBS_CONTROL_FUNCTION "
+        "INSTANCE_TYPES",
     ),
     "jobs_submit": Spec(
         "lambdas.jobs.tasks.submit",
@@ -112,10 +113,15 @@ FUNCTIONS = {
         memory=1024,  # it reads the whole model once, for its SHA-256
         timeout=900,
     ),
-    "jobs_control": Spec("lambdas.jobs.tasks.control", "JOBS_TABLE WAITS_TABLE JOBS_BUCKET", timeout=300),
+    "jobs_control": Spec(
+        "lambdas.jobs.tasks.control",
+        "JOBS_TABLE WAITS_TABLE JOBS_BUCKET",
+        memory=1024,  # it compresses a log as fast as its share of a CPU lets it
+        timeout=900,
+    ),
     "jobs_watch": Spec(
         "lambdas.jobs.tasks.watch",
-        "STAGE JOBS_TABLE WAITS_TABLE JOBS_BUCKET TRAIN_WORKFLOW_ARN JOBS_REGISTER_FUNCTION",
+        "STAGE JOBS_TABLE WAITS_TABLE JOBS_BUCKET TRAIN_WORKFLOW_ARN JOBS_REGISTER_FUNCTION STALLED_AFTER_MINUTES",
         timeout=300,
     ),
     "jobs_progress": Spec("lambdas.jobs.tasks.progress", "STAGE JOBS_TABLE"),
@@ -176,6 +182,7 @@ class Functions(dict[str, Function]):
             "MAX_MODEL_BYTES": str(settings.max_model_bytes),
             "STORAGE_QUOTA_BYTES": str(settings.storage_quota_bytes),
             "IMPORT_BUCKETS": json.dumps(settings.import_buckets),
+            "STALLED_AFTER_MINUTES": str(settings.stalled_after_minutes),
             "KMS_KEY_ARN": settings.kms_key_arn or "",
         }
 

@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query, Response
 
 from lambdas.common.dependencies import Caller, Writer
 from lambdas.common.pages import Cursor, Limit, Page
-from lambdas.jobs import progress, service
-from lambdas.jobs.schemas import Job, JobCreate, JobPublic, LogLine, MetricPoint, Status, TrainingType
+from lambdas.jobs import details, history, logs, service
+from lambdas.jobs.schemas import Job, JobCreate, JobDetails, JobPublic, LogLine, MetricPoint, Status, TrainingType
+from lambdas.jobs.watched import LogDownload, MetricSeries
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -24,6 +25,9 @@ def writable_job(caller: Writer, id: str) -> Job:
 
 ReadableJob = Annotated[Job, Depends(readable_job)]
 WritableJob = Annotated[Job, Depends(writable_job)]
+Points = Annotated[
+    int | None, Query(ge=2, le=1000, description="Return the whole history of each metric, in so many points at most.")
+]
 
 
 @router.post("", status_code=201)
@@ -46,23 +50,31 @@ def list_jobs(
 
 
 @router.get("/{id}")
-def get_job(job: ReadableJob) -> JobPublic:
+def get_job(job: ReadableJob) -> JobDetails:
     """Return a job. While it runs, its progress is read from the end of its log: it is as fresh as the log."""
-    return JobPublic.of(progress.live(job))
+    return details.of(job)
 
 
 @router.get("/{id}/logs")
 def get_job_logs(job: ReadableJob, limit: Limit = 100, cursor: Cursor = None) -> Page[LogLine]:
     """Return what the container printed. While the job runs there is always a cursor: ask again with it."""
-    return progress.log_lines(job, limit, cursor)
+    return logs.lines(job, limit, cursor)
+
+
+@router.get("/{id}/logs/download")
+def download_job_logs(job: ReadableJob, response: Response) -> LogDownload:
+    """Return the address of the whole log as one file; 202 while it is being made: ask again."""
+    found = logs.download(job)
+    response.status_code = 200 if found.status == "ready" else 202
+    return found
 
 
 @router.get("/{id}/metrics")
-def get_job_metrics(job: ReadableJob, limit: Limit = 100, cursor: Cursor = None) -> Page[MetricPoint]:
-    """Return the metrics that the job has reported, newest first."""
-    page = progress.history(job, limit, cursor)
-    points = [MetricPoint(**point.model_dump(include=set(MetricPoint.model_fields))) for point in page.items]
-    return Page(items=points, next_cursor=page.next_cursor)
+def get_job_metrics(
+    job: ReadableJob, limit: Limit = 100, cursor: Cursor = None, points: Points = None
+) -> Page[MetricPoint] | MetricSeries:
+    """Return the metrics that the job has reported, newest first; with `points`, all of them for a plot."""
+    return history.page(job, limit, cursor) if points is None else history.series(job, points)
 
 
 @router.post("/{id}/stop", status_code=202)

@@ -13,6 +13,7 @@ from lambdas.common.instances import allowed_instance_type
 from lambdas.common.pages import Page
 from lambdas.common.store import EntityStore, now
 from lambdas.datasets import service as datasets
+from lambdas.jobs import failures
 from lambdas.jobs.outcome import Outcome
 from lambdas.jobs.schemas import Job, JobCreate, RegisteredModel, TrainingType
 from lambdas.jobs.training_types import TRAINING_TYPES
@@ -117,5 +118,8 @@ def control(action: str, job: Job) -> None:
 def end(job: Job, outcome: Outcome, reason: str | None = None, /, **changes: Any) -> Job:
     """Store a job's end and let go of its data set, in one transaction. A job that has ended stays as it is."""
     changes |= {"status": outcome, "stage": None, "reason": reason, "ended_at": now()}
+    changes |= {"warning": None, "stalled_since": None}
+    if outcome == "failed" and changes.get("failure") is None:
+        changes["failure"] = failures.classify(reason)
     released = datasets.release(job.dataset_owner, job.dataset_id, job.id)
     return JOBS.settle(job, waits.closing(job.id), released, unless=lambda job: job.ended, **changes)

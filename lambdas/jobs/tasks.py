@@ -12,7 +12,7 @@ from lambdas.common import aws, objects, waits, workflows
 from lambdas.common.environment import mapping, optional, variable
 from lambdas.common.errors import NotFound, Stale
 from lambdas.common.observability import logger
-from lambdas.jobs import artefacts, service, training_request
+from lambdas.jobs import artefacts, history, logs, service, training_request, utilization, watchdog
 from lambdas.jobs import progress as progress_lines
 from lambdas.jobs.outcome import Observation, observe, reason_of
 from lambdas.jobs.schemas import Job
@@ -89,12 +89,14 @@ def deployment() -> training_request.Deployment:
 
 
 def control(event: Event, context: Any) -> None:
-    """Act on a job for the API: {"action": "stop" | "delete", "owner", "id"}."""
+    """Act on a job for the API: {"action": "stop" | "delete" | "log", "owner", "id"}."""
     if event["action"] == "delete":
         sweep(event["owner"], event["id"])
         return
     job = JOBS.get(event["owner"], event["id"])
-    if not job.ended:
+    if event["action"] == "log":
+        logs.make_file(job)
+    elif not job.ended:
         terminate(job)
 
 
@@ -107,9 +109,7 @@ def terminate(job: Job) -> None:
 def sweep(owner: str, id: str) -> None:
     """Remove what a deleted job left behind: its files and its metric points."""
     objects.delete_prefix(variable("JOBS_BUCKET"), f"{owner}/{id}/")
-    while points := progress_lines.HISTORY.list(owner, f"metric#{id}#", 100, None).items:
-        for point in points:
-            progress_lines.HISTORY.delete(point)
+    history.delete(owner, id)
     aws.client("dynamodb").delete_item(TableName=variable("WAITS_TABLE"), Key={"id": {"S": id}})
 
 
@@ -154,9 +154,10 @@ def reconcile(owner: str, id: str) -> None:
         reconcile_unsubmitted(job)
         return
     observation = look_at(job)
-    if observation.changes:
+    changes = observation.changes or ({} if observation.outcome else watchdog.look(job))
+    if changes:
         try:
-            job = JOBS.update(job, **observation.changes)
+            job = JOBS.update(job, **changes)
         except Stale:  # somebody else saw something newer: look again
             return reconcile(owner, id)
     if observation.outcome is None:
@@ -215,7 +216,7 @@ def register(event: Event, context: Any) -> None:
     if observation.outcome == "completed" and "error" not in event:
         _register(job, observation)
     elif observation.outcome in {"failed", "cancelled"}:
-        service.end(job, observation.outcome, observation.reason, **observation.changes)
+        service.end(job, observation.outcome, observation.reason, failure=observation.failure, **observation.changes)
     elif "error" in event:
         # The workflow broke. What still runs must not go on unseen.
         if job.batch_job_id and observation.outcome is None:
@@ -225,6 +226,10 @@ def register(event: Event, context: Any) -> None:
         service.end(job, "cancelled", "Stopped on request before it started.")
     else:
         raise RuntimeError(f"{job.id} has not ended: the workflow went on too early.")
+    # Figures come last: a job neither waits for them nor fails for want of them, as a second try finds it ended.
+    job = JOBS.get(job.owner, job.id)
+    if used := utilization.read(job):
+        JOBS.settle(job, utilization=used)
 
 
 def _register(job: Job, observation: Observation) -> None:
@@ -235,7 +240,8 @@ def _register(job: Job, observation: Observation) -> None:
     version = artefacts.register(job)
     model = job.model.model_copy(update={"version": version.version})
     final = job.progress.model_copy(update={"percent": 100.0, "metrics": version.metrics})
-    service.end(job, "completed", model=model, progress=final, primary_metric=version.primary_metric)
+    used = utilization.read(job)
+    service.end(job, "completed", model=model, progress=final, primary_metric=version.primary_metric, utilization=used)
 
 
 def workflow_failure(error: dict[str, Any]) -> str:

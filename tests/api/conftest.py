@@ -100,6 +100,7 @@ def stage(aws_endpoint: str) -> Iterator[None]:
         "PROCESSING_IMAGE": "000000000000.dkr.ecr.us-east-1.amazonaws.com/slipway:processing",
         "PROCESSING_ROLE_ARN": "arn:aws:iam::000000000000:role/processing",
         "IMPORT_BUCKETS": '["company-data"]',
+        "STALLED_AFTER_MINUTES": "30",
     }.items():
         patch.setenv(name, value)
     patch.delenv("AWS_PROFILE", raising=False)

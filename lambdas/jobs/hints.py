@@ -125,7 +125,7 @@ def loss_is_rising(signals: Signals) -> Hint | None:
     if len(losses) < ENOUGH_POINTS:
         return None
     first, last = _ends(losses)
-    if last <= first + RISEN * abs(first):
+    if not last > first + RISEN * abs(first):
         return None
     return Hint(
         code="loss_is_rising",

@@ -15,8 +15,9 @@ from local.sagemaker.concurrency import in_thread, set_within
 from local.sagemaker.job_run import PLATFORM_STOPPED, REASON_LENGTH, JobFailed, JobRun
 from local.sagemaker.logs import LogStream
 from local.sagemaker.metrics import Metrics
-from local.sagemaker.opt_ml import OptMl, channels, training_environment
+from local.sagemaker.opt_ml import HOST, OptMl, channels, training_environment
 from local.sagemaker.training_request import output_folder
+from local.sagemaker.usage import Usage
 
 if TYPE_CHECKING:
     from local.sagemaker.training import TrainingJobs
@@ -102,6 +103,8 @@ class TrainingRun(JobRun):
         process, logs = await self._start(command, environment, isolated, LOG_GROUP)
         self._begin("Training")
         metrics = Metrics(self._name, self._request, lambda: self._client("cloudwatch"))
+        host = f"{self._name}/{HOST}"  # SageMaker puts these figures itself, and not with the job's role
+        usage = Usage(host, process.pid, self._base, lambda: self._cloud.client("cloudwatch"))
         reader = asyncio.create_task(self._read(process, logs, metrics))
         ended = asyncio.Event()
         syncer = asyncio.create_task(self._sync(checkpoints, ended))
@@ -113,7 +116,7 @@ class TrainingRun(JobRun):
         try:
             await asyncio.gather(reader, syncer)
         finally:
-            await asyncio.gather(logs.close(), metrics.close())
+            await asyncio.gather(logs.close(), metrics.close(), usage.close())
         self.record["description"]["FinalMetricDataList"] = metrics.final()
         return code, exceeded
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+NO_CAPACITY = (
+    "CapacityError: Unable to provision requested ML compute capacity. Please retry using a different ML instance type."
+)
 CHECKPOINT_INTERVAL = 1.0  # seconds between looks at the checkpoint folder; AWS does not document its own
 
 
@@ -59,6 +62,8 @@ class TrainingRun(JobRun):
             if await set_within(self._stop, self._capacity_wait):
                 raise storage.Cancelled
             self._jobs.transition(self.record, "Starting")
+        if self._jobs.instance_type(self._request) in self._cloud.faults.no_capacity:
+            raise JobFailed(NO_CAPACITY)
         command, environment = await self._prepare()
         s3 = await self._s3()
         self._begin("Downloading")

@@ -9,7 +9,7 @@ lowest and highest of a set of lines, whichever way the set came together.
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import Field
 
@@ -32,11 +32,18 @@ class Lines(Entity):
 
     points: dict[str, MetricPoint] = Field(default_factory=dict)
 
+    def contents(self) -> dict[str, Any]:
+        return {"points": self.points}
+
 
 class Samples(Entity):
     """A level above: of each metric the samples of one block by their number on the level."""
 
+    level: int
     series: dict[str, dict[str, Sample]] = Field(default_factory=dict)
+
+    def contents(self) -> dict[str, Any]:
+        return {"series": self.series}
 
 
 Block = TypeVar("Block", Lines, Samples)
@@ -46,36 +53,41 @@ SAMPLES = EntityStore("JOBS_TABLE", Samples, "block of metrics")
 
 def keep(job: Job, lines: Iterable[MetricPoint]) -> int:
     """Add progress lines of a job; return how many of them are new."""
-    new = 0
-    blocks: dict[tuple[int, int], list[MetricPoint]] = defaultdict(list)
+    parts: dict[str, list[MetricPoint]] = defaultdict(list)
+    levels: dict[str, int] = {}
     for line in lines:
         for level in range(LEVELS):
-            blocks[level, line.sequence // STEP**level // BLOCK].append(line)
-    for (level, number), group in sorted(blocks.items()):
-        id = block_id(job.id, level, number)
-        if level:
-            settle(SAMPLES, Samples(owner=job.owner, id=id), lambda block, g=group, n=level: joined(block, g, n))
-        else:
-            before, after = settle(LINES, Lines(owner=job.owner, id=id), lambda block, g=group: added(block, g))
-            new += len(after.points) - len(before.points)
-    return new
+            id = block_id(job.id, level, line.sequence // STEP**level // BLOCK)
+            parts[id].append(line)
+            levels[id] = level
+    finest = [Lines(owner=job.owner, id=id) for id, level in levels.items() if level == 0]
+    coarser = [Samples(owner=job.owner, id=id, level=level) for id, level in levels.items() if level > 0]
+    kept = settle(LINES, finest, lambda block: added(block, parts[block.id]))
+    settle(SAMPLES, coarser, lambda block: joined(block, parts[block.id]))
+    return sum(len(after.points) - len(before.points) for before, after in kept)
 
 
-def settle(store: EntityStore[Block], empty: Block, change: Callable[[Block], Block]) -> tuple[Block, Block]:
-    """Store a block with a change, whoever else changes it meanwhile; return it as it was and as it then is."""
-    contents = type(empty).model_fields.keys() - Entity.model_fields.keys()
-    while True:
-        found = store.get_many(empty.owner, [empty.id])
-        before = found[0] if found else empty
-        after = change(before)
-        try:
-            if not found:
-                store.create(after)
-            elif after != before:
-                store.update(before, **{name: getattr(after, name) for name in contents})
-            return before, after
-        except Conflict:  # somebody else stored it since: add to theirs
-            continue
+def settle(
+    store: EntityStore[Block], blocks: list[Block], change: Callable[[Block], Block]
+) -> list[tuple[Block, Block]]:
+    """Store a change of every block, empty ones here, whoever else changes them meanwhile; return before and after."""
+    done, pending = [], blocks
+    while pending:
+        known = {block.id: block for block in store.get_many(pending[0].owner, [block.id for block in pending])}
+        again = []
+        for empty in pending:
+            before = known.get(empty.id, empty)
+            after = change(before)
+            try:
+                if empty.id not in known:
+                    store.create(after)
+                elif after != before:
+                    store.update(before, **after.contents())
+                done.append((before, after))
+            except Conflict:  # somebody else stored it since: add to theirs
+                again.append(empty)
+        pending = again
+    return done
 
 
 def added(block: Lines, lines: Iterable[MetricPoint]) -> Lines:
@@ -88,11 +100,11 @@ def added(block: Lines, lines: Iterable[MetricPoint]) -> Lines:
     return block.model_copy(update={"points": points})
 
 
-def joined(block: Samples, lines: Iterable[MetricPoint], level: int) -> Samples:
+def joined(block: Samples, lines: Iterable[MetricPoint]) -> Samples:
     """Return a block of a level above 0 with lines in its samples."""
     series = {name: dict(samples) for name, samples in block.series.items()}
     for line in lines:
-        number = str(line.sequence // STEP**level)
+        number = str(line.sequence // STEP**block.level)
         for name, sample in samples_of(line).items():
             samples = series.setdefault(name, {})
             samples[number] = join(samples[number], sample) if number in samples else sample

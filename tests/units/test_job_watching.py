@@ -53,17 +53,17 @@ class TestBlocks:
         for delivery in deliveries:
             piecemeal = history.added(piecemeal, delivery)
         assert piecemeal == once
-        coarse = history.Samples(owner="ada", id="block")
-        once, piecemeal = history.joined(coarse, lines, 1), coarse
+        coarse = history.Samples(owner="ada", id="block", level=1)
+        once, piecemeal = history.joined(coarse, lines), coarse
         for delivery in deliveries:
-            piecemeal = history.joined(piecemeal, delivery, 1)
+            piecemeal = history.joined(piecemeal, delivery)
         assert piecemeal == once
 
     def test_a_sample_has_the_last_value_and_the_range_of_its_lines(self) -> None:
         lines = [
             line(n, loss=float(value)) for n, value in zip(range(10, 20), [5, 3, 9, 4, 4, 4, 1, 4, 4, 2], strict=True)
         ]
-        block = history.joined(history.Samples(owner="ada", id="block"), lines, 1)
+        block = history.joined(history.Samples(owner="ada", id="block", level=1), lines)
         (sample,) = block.series["loss"].values()
         assert (sample[0], *sample[4:]) == (19, 2, 1, 9)
 
@@ -77,15 +77,15 @@ class TestBlocks:
         lines = [line(n, **dict.fromkeys(names, -1.2345678901234567e-12)) for n in range(history.BLOCK)]
         blocks = [
             history.added(history.Lines(owner="ada", id="block"), lines),
-            history.joined(history.Samples(owner="ada", id="block"), lines, 0),
+            history.joined(history.Samples(owner="ada", id="block", level=1), lines),
         ]
         for block in blocks:
             assert size(to_item(block)) < 400 * 1024
 
     def test_metrics_beyond_what_a_block_holds_are_left_out_in_any_order(self) -> None:
         lines = [line(n, **{f"metric_{n:02d}": 1.0}) for n in range(history.MAX_NAMES + 8)]
-        empty = history.Samples(owner="ada", id="block")
-        forwards, backwards = history.joined(empty, lines, 2), history.joined(empty, lines[::-1], 2)
+        empty = history.Samples(owner="ada", id="block", level=1)
+        forwards, backwards = history.joined(empty, lines), history.joined(empty, lines[::-1])
         assert forwards == backwards and len(forwards.series) == history.MAX_NAMES
 
 

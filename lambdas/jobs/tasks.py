@@ -240,8 +240,7 @@ def _register(job: Job, observation: Observation) -> None:
     version = artefacts.register(job)
     model = job.model.model_copy(update={"version": version.version})
     final = job.progress.model_copy(update={"percent": 100.0, "metrics": version.metrics})
-    used = utilization.read(job)
-    service.end(job, "completed", model=model, progress=final, primary_metric=version.primary_metric, utilization=used)
+    service.end(job, "completed", model=model, progress=final, primary_metric=version.primary_metric)
 
 
 def workflow_failure(error: dict[str, Any]) -> str:

@@ -113,6 +113,8 @@ class TestContainers:
         job = member.wait(f"/jobs/{job['id']}", *ENDED)
         assert (job["status"], job["model"]["version"]) == ("cancelled", None)
         assert (job["heartbeat_age_seconds"], job["failure"]) == (None, None)
+        for look in member.follow(f"/jobs/{job['id']}", lambda found: found["utilization"] is not None):
+            job = look  # it keeps what it used, written right after its end
         prefix = f"{member.username}/{job['id']}/checkpoints/"
         kept = platform.client("s3").list_objects_v2(Bucket=platform.outputs["JobsBucket"], Prefix=prefix)
         assert kept["KeyCount"] > 0

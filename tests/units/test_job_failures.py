@@ -30,6 +30,7 @@ class OutOfMemoryError(RuntimeError):
         # Containers of ours: what failure_reason writes, between what SageMaker puts around it.
         (failure_reason(TrainingError("Column 'x' is not in the data.")), "data"),
         (failure_reason(TrainingError("Parameter 'epochs' must be a whole number.", "code")), "code"),
+        (failure_reason(TrainingError("The script ended with exit code 1. CUDA out of memory.", "code")), "memory"),
         (failure_reason(MemoryError()), "memory"),
         (failure_reason(OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")), "memory"),
         (failure_reason(RuntimeError("MPS backend out of memory")), "memory"),

@@ -131,11 +131,10 @@ def failure_reason(error: Exception) -> str:
     An error nobody foresaw keeps its type, because that is what a search finds.
     """
     if isinstance(error, TrainingError):
-        return f"[{error.failure}] {error}"
+        return f"[{'memory' if out_of_memory(error) else error.failure}] {error}"
     if out_of_memory(error):
-        return (
-            f"[memory] The job ran out of memory: choose a larger instance type or a smaller dataset. {error}".strip()
-        )
+        advice = "The job ran out of memory: choose a larger instance type or a smaller dataset."
+        return f"[memory] {advice} {error}".strip()
     return f"[code] Unexpected {type(error).__name__}: {error}"
 
 

@@ -137,7 +137,8 @@ def loss_is_rising(signals: Signals) -> Hint | None:
 def loss_is_not_falling(signals: Signals) -> Hint | None:
     """It does not learn."""
     losses = _series(signals, "train_loss", "loss")
-    if len(losses) < ENOUGH_POINTS:
+    # A forest's trees do not build on each other: its loss need not fall.
+    if len(losses) < ENOUGH_POINTS or signals.parameters.get("algorithm") == "random_forest":
         return None
     first, last = _ends(losses)
     if not first - STILL * abs(first) < last <= first + RISEN * abs(first):

@@ -9,7 +9,7 @@ from typing import Any
 
 from lambdas.common import aws
 from lambdas.jobs.schemas import Job
-from lambdas.jobs.watched import Usage, Utilization
+from lambdas.jobs.watched import ResourceUse, Utilization
 
 NAMESPACE = "/aws/sagemaker/TrainingJobs"
 METRICS = {
@@ -60,7 +60,9 @@ def utilization_of(results: list[dict[str, Any]], period: int) -> Utilization | 
     if not figures:
         return None
     used = {
-        id: Usage(newest=round(values[-1], 1), mean=round(sum(values) / len(values), 1), peak=round(max(values), 1))
+        id: ResourceUse(
+            newest=round(values[-1], 1), mean=round(sum(values) / len(values), 1), peak=round(max(values), 1)
+        )
         for id, values in figures.items()
     }
     return Utilization(**used, minutes=max(map(len, figures.values())) * period // MINUTE)

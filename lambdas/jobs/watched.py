@@ -24,7 +24,7 @@ class Hint(BaseModel):
     fix: str
 
 
-class Usage(BaseModel):
+class ResourceUse(BaseModel):
     """One resource over the minutes looked at, in percent."""
 
     newest: float
@@ -35,11 +35,11 @@ class Usage(BaseModel):
 class Utilization(BaseModel):
     """What the job's first instance uses. CPUs and GPUs add up: four busy cores are 400 percent."""
 
-    cpu: Usage | None = None
-    memory: Usage | None = None
-    gpu: Usage | None = None
-    gpu_memory: Usage | None = None
-    disk: Usage | None = None
+    cpu: ResourceUse | None = None
+    memory: ResourceUse | None = None
+    gpu: ResourceUse | None = None
+    gpu_memory: ResourceUse | None = None
+    disk: ResourceUse | None = None
     minutes: int = Field(description="From the first figure to the newest one.")
 
 

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from lambdas.jobs import hints
-from lambdas.jobs.watched import SeriesPoint, Usage, Utilization
+from lambdas.jobs.watched import SeriesPoint, ResourceUse, Utilization
 
 GPU, CPU = "ml.g5.xlarge", "ml.m5.large"
 
 
 def used(minutes: int = 30, **percent: float) -> Utilization:
-    return Utilization(**{n: Usage(newest=p, mean=p, peak=p) for n, p in percent.items()}, minutes=minutes)  # type: ignore
+    return Utilization(**{n: ResourceUse(newest=p, mean=p, peak=p) for n, p in percent.items()}, minutes=minutes)  # type: ignore
 
 
 def points(values: Iterable[float]) -> list[SeriesPoint]:
@@ -77,6 +77,7 @@ def test_figures_that_give_a_hint(signals: dict[str, Any], expected: str, figure
         {"time_left_seconds": 600, "runtime_left_seconds": 7200},
         {"metrics": {"train_loss": points(falling())}},
         {"metrics": {"train_loss": points([0.7] * 5)}},  # too few to tell
+        {"metrics": {"train_loss": points([0.1] * 50)}, "parameters": {"algorithm": "random_forest"}},
         {"metrics": {"train_accuracy": points([0.9]), "test_accuracy": points([0.85])}},
         {"metrics": {"train_log_loss": points([9.0]), "test_log_loss": points([0.1])}},
         {"metrics": {"loss": points(falling()), "eval_loss": points([1.0, 0.8, 0.6, 0.55, 0.56])}},

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lambdas.jobs import hints
-from lambdas.jobs.watched import SeriesPoint, ResourceUse, Utilization
+from lambdas.jobs.watched import ResourceUse, SeriesPoint, Utilization
 
 GPU, CPU = "ml.g5.xlarge", "ml.m5.large"
 

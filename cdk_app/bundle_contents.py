@@ -70,6 +70,7 @@ CONTENTS = {
         services=frozenset(
             {
                 "batch",
+                "cloudwatch",
                 "cognito-idp",
                 "dynamodb",
                 "lambda",

@@ -54,6 +54,8 @@ class Settings(Model):
     """Training jobs of one user that wait or run at once; held ones do not count."""
     max_instance_hours_per_user: Annotated[int, Field(ge=1)] | None = None
     """Instance-hours that one user's jobs may take in a calendar month; no limit when null."""
+    stalled_after_minutes: Annotated[int, Field(ge=5, le=24 * 60)] = 30
+    """How long a running job may print nothing before it is marked as stalled."""
     password_minimum_length: Annotated[int, Field(ge=6, le=99)] = 8
     sign_up: Literal["open", "domains", "invite"] = "invite"
     sign_up_domains: list[Domain] = []

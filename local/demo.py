@@ -93,13 +93,17 @@ def log_in(api: ApiClient, saved: Path) -> str:
 def watch(api: ApiClient, id: str) -> dict[str, Any]:
     """Show a job's stage, percent, epoch and metrics until it ends; return it."""
     job: dict[str, Any] = {}
+    shown = ""
     for job in api.follow(f"/jobs/{id}", lambda found: found["status"] in {"completed", "failed", "cancelled"}):
         progress = job["progress"]
         bar = "#" * int(progress["percent"] / 5)
         metrics = "  ".join(f"{name} {value:.4f}" for name, value in list(progress["metrics"].items())[:3])
         epoch = f"epoch {progress['epoch']:g}" if progress["epoch"] is not None else ""
         what = job["stage"] or job["status"]
-        print(f"    {what:12} [{bar:20}] {progress['percent']:5.1f}%  {epoch:10} {metrics}", flush=True)
+        line = f"    {what:12} [{bar:20}] {progress['percent']:5.1f}%  {epoch:10} {metrics}"
+        if line != shown:  # a running job's heartbeat changes with every look
+            print(line, flush=True)
+        shown = line
     return job
 
 

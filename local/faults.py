@@ -38,6 +38,7 @@ class Faults:
     events: str = ""
     quota: dict[str, int] = field(default_factory=dict)
     capacity_wait: dict[str, float] = field(default_factory=dict)
+    no_capacity: set[str] = field(default_factory=set)  # instance types of which AWS has none left
     seen: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def plant(self, body: bytes) -> None:
@@ -50,6 +51,7 @@ class Faults:
             raise BadFault("The fault must be a JSON object.")
         if unknown := fault.keys() - {
             "service", "operation", "calls", "error", "message", "status", "events", "quota", "capacity_wait",
+            "no_capacity",
         }:  # fmt: skip
             raise BadFault(f"Unknown fault fields: {', '.join(sorted(unknown))}.")
         if fault.get("events", EVENT_MODES[0]) not in EVENT_MODES:
@@ -61,6 +63,7 @@ class Faults:
         self.events = fault.get("events", self.events)
         self.quota.update(fault.get("quota", {}))
         self.capacity_wait.update(fault.get("capacity_wait", {}))
+        self.no_capacity.update(fault.get("no_capacity", []))
 
     def clear(self) -> None:
         """Forget every fault."""
@@ -68,6 +71,7 @@ class Faults:
         self.seen.clear()
         self.quota.clear()
         self.capacity_wait.clear()
+        self.no_capacity.clear()
         self.events = ""
 
     def next_call(self, service: str, operation: str) -> CallFault | None:

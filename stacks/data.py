@@ -84,6 +84,7 @@ class Data:
         arns["jobs-bucket/config"] = [f"{jobs}/*/config/config.json"]
         arns["jobs-bucket/capsule"] = [f"{jobs}/*/capsule.json"]
         arns["jobs-bucket/scripts"] = [f"{jobs}/*/scr-*/script.zip"]
+        arns["jobs-bucket/logs"] = [f"{jobs}/*/logs/*"]
         datasets = bucket_arn(stack, self.buckets["datasets"])
         arns["datasets-bucket/files"] = [f"{datasets}/*/files/*", f"{datasets}/*/files.json"]
         arns["datasets-bucket/processed"] = [f"{datasets}/*/processed/*"]

@@ -114,10 +114,15 @@ FUNCTIONS = {
         memory=1024,  # it reads the whole model once, for its SHA-256
         timeout=900,
     ),
-    "jobs_control": Spec("lambdas.jobs.tasks.control", "JOBS_TABLE WAITS_TABLE JOBS_BUCKET", timeout=300),
+    "jobs_control": Spec(
+        "lambdas.jobs.tasks.control",
+        "JOBS_TABLE WAITS_TABLE JOBS_BUCKET",
+        memory=1024,  # it compresses a log as fast as its share of a CPU lets it
+        timeout=900,
+    ),
     "jobs_watch": Spec(
         "lambdas.jobs.tasks.watch",
-        "STAGE JOBS_TABLE WAITS_TABLE JOBS_BUCKET TRAIN_WORKFLOW_ARN JOBS_REGISTER_FUNCTION",
+        "STAGE JOBS_TABLE WAITS_TABLE JOBS_BUCKET TRAIN_WORKFLOW_ARN JOBS_REGISTER_FUNCTION STALLED_AFTER_MINUTES",
         timeout=300,
     ),
     "jobs_progress": Spec("lambdas.jobs.tasks.progress", "STAGE JOBS_TABLE"),
@@ -186,6 +191,7 @@ class Functions(dict[str, Function]):
             "MAX_JOBS_PER_USER": str(settings.max_jobs_per_user),
             "MAX_INSTANCE_HOURS_PER_USER": str(settings.max_instance_hours_per_user or ""),
             "IMPORT_BUCKETS": json.dumps(settings.import_buckets),
+            "STALLED_AFTER_MINUTES": str(settings.stalled_after_minutes),
             "KMS_KEY_ARN": settings.kms_key_arn or "",
         }
 

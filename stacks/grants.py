@@ -127,6 +127,8 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("batch: GetJobQueueSnapshot", "queues"),  # it looks, and changes nothing there
         ("batch: ListServiceJobs", ANYWHERE),
         ("logs: DescribeLogStreams GetLogEvents", "training-logs"),
+        ("cloudwatch: GetMetricData", ANYWHERE),
+        ("s3: GetObject", "jobs-bucket/logs"),  # by the presigned URL that it answers with
     ],
     "jobs_submit": [
         ("dynamodb: GetItem UpdateItem", "jobs-table"),
@@ -151,12 +153,15 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("s3: GetObject PutObject AbortMultipartUpload", "models-bucket/*"),
         ("batch: DescribeServiceJob TerminateServiceJob", "service-jobs"),
         ("sagemaker: DescribeTrainingJob", "training-jobs"),
+        ("cloudwatch: GetMetricData", ANYWHERE),
     ],
     "jobs_control": [
         ("dynamodb: GetItem Query UpdateItem DeleteItem", "jobs-table"),
         ("dynamodb: DeleteItem", "waits-table"),
         ("s3: ListBucket", "jobs-bucket"),
         ("s3: DeleteObject", "jobs-bucket/*"),
+        ("s3: PutObject", "jobs-bucket/logs"),
+        ("logs: DescribeLogStreams GetLogEvents", "training-logs"),
         ("batch: UpdateServiceJob TerminateServiceJob", "service-jobs"),
     ],
     "jobs_watch": [
@@ -171,9 +176,10 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("states: DescribeExecution", "train-workflow/executions"),
         ("states: SendTaskSuccess SendTaskHeartbeat", ANYWHERE),
         ("lambda: InvokeFunction", "jobs_register"),
+        ("logs: DescribeLogStreams GetLogEvents", "training-logs"),  # has a silent job really said nothing?
     ],
     "jobs_progress": [
-        ("dynamodb: GetItem PutItem UpdateItem", "jobs-table"),
+        ("dynamodb: GetItem BatchGetItem PutItem UpdateItem", "jobs-table"),
         ("dynamodb: Query", "jobs-table/by_id"),
         ("sagemaker: DescribeTrainingJob", "training-jobs"),
     ],
@@ -227,7 +233,7 @@ OWNED = "All owners' files: which of them a request may touch is decided by the 
 EXECUTIONS = "The executions of one workflow; their names are the ids of records."
 OF_THIS_STAGE = "Made at run time; the names of this stage's begin with slipway-<stage>-."
 WILDCARDS = {
-    ANYWHERE: "SendTask* and ListServiceJobs have no resource types in IAM: `*` is the only form.",
+    ANYWHERE: "SendTask*, ListServiceJobs and GetMetricData have no resource types in IAM: `*` is the only form.",
     "datasets-bucket/*": OWNED,
     "models-bucket/*": OWNED,
     "jobs-bucket/*": OWNED,
@@ -237,6 +243,7 @@ WILDCARDS = {
     "jobs-bucket/config": "The configuration of any owner's job, and no other object of the bucket.",
     "jobs-bucket/capsule": "The capsule of any owner's job, and no other object of the bucket.",
     "jobs-bucket/scripts": "The scripts of any owner's jobs, and no other object of the bucket.",
+    "jobs-bucket/logs": "The log of any owner's job as a file, and no other object of the bucket.",
     "process-workflow/executions": EXECUTIONS,
     "scan-workflow/executions": EXECUTIONS,
     "train-workflow/executions": EXECUTIONS,

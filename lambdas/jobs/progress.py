@@ -3,38 +3,47 @@
 import base64
 import gzip
 import json
+import math
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from lambdas.common import aws
 from lambdas.common.environment import variable
-from lambdas.common.errors import Conflict, NotFound
+from lambdas.common.errors import NotFound
 from lambdas.common.observability import logger
-from lambdas.common.pages import Page, decode_cursor, encode_cursor
-from lambdas.common.store import Entity, EntityStore
-from lambdas.jobs.schemas import Job, LogLine, MetricPoint, Progress
+from lambdas.jobs import history
+from lambdas.jobs.schemas import Job, MetricPoint, Progress
 from lambdas.jobs.service import JOBS
 
-LOG_GROUP = "/aws/sagemaker/TrainingJobs"  # SageMaker's, one for the whole account
-TAIL = 50  # lines read of a running job: progress lines are frequent, and the newest one is enough
+LONGEST_NAME = 64  # characters
+
+
+def _timestamp(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("the time has no zone")
+    return text
+
+
+def _bounded(metrics: Any) -> Any:
+    """Return the metrics that are kept: finite ones of a short name, as many as a block of history holds."""
+    if not isinstance(metrics, dict):
+        return metrics
+    fit = {n: v for n, v in metrics.items() if len(n) <= LONGEST_NAME and isinstance(v, int | float)}
+    finite = {name: float(value) for name, value in fit.items() if abs(value) < math.inf}
+    return dict(sorted(finite.items())[: history.MAX_NAMES])
 
 
 class ProgressLine(Progress):
     """One line as the container prints it. Anything may print such a line: it is checked, never trusted."""
 
     job_id: str
-    time: str
+    sequence: int = Field(ge=0, le=99_999_999)
+    time: Annotated[str, Field(max_length=40), AfterValidator(_timestamp)]  # pyright: ignore  # here it must be given
     event: str = "progress"
-
-
-class HistoryItem(MetricPoint, Entity):
-    """A progress line as it is kept, keyed by job and sequence, so a line delivered twice is one item."""
-
-
-HISTORY = EntityStore("JOBS_TABLE", HistoryItem, "metric point")
+    metrics: Annotated[dict[str, float], BeforeValidator(_bounded)] = Field(default_factory=dict)
 
 
 def parse(message: str) -> ProgressLine | None:
@@ -52,40 +61,6 @@ def newest(lines: Iterable[str], job_id: str) -> Progress | None:
     own = [line for line in map(parse, lines) if line is not None and line.job_id == job_id]
     latest = max(own, key=lambda line: line.sequence, default=None)
     return Progress(**latest.model_dump(include=set(Progress.model_fields))) if latest else None
-
-
-def live(job: Job) -> Job:
-    """Return the job with the progress at the end of its log, when it runs; it is not stored."""
-    stream = _stream(job) if job.status == "running" else None
-    if stream is None:
-        return job
-    events = aws.client("logs").get_log_events(
-        logGroupName=LOG_GROUP, logStreamName=stream, limit=TAIL, startFromHead=False
-    )["events"]
-    seen = newest((event["message"] for event in events), job.id)
-    if seen is None or seen.sequence <= job.progress.sequence:
-        return job
-    return job.model_copy(update={"progress": seen})
-
-
-def log_lines(job: Job, limit: int, cursor: str | None) -> Page[LogLine]:
-    """Return a page of what the container printed, oldest first. A running job's last page has a cursor too:
-    ask again with it for what was printed since."""
-    stream = _stream(job)
-    if stream is None:
-        return Page(items=[], next_cursor=None)
-    token = {"nextToken": decode_cursor(cursor)} if cursor else {}
-    answer = aws.client("logs").get_log_events(
-        logGroupName=LOG_GROUP, logStreamName=stream, limit=limit, startFromHead=True, **token
-    )
-    items = [LogLine(time=_iso(event["timestamp"]), message=event["message"]) for event in answer["events"]]
-    at_end = not items and job.ended
-    return Page(items=items, next_cursor=None if at_end else encode_cursor(answer["nextForwardToken"]))
-
-
-def history(job: Job, limit: int, cursor: str | None) -> Page[HistoryItem]:
-    """Return a page of the job's metric points, newest first."""
-    return HISTORY.list(job.owner, f"metric#{job.id}#", limit, cursor)
 
 
 def keep(event: dict[str, Any]) -> int:
@@ -112,22 +87,9 @@ def keep(event: dict[str, Any]) -> int:
         job = JOBS.find(job_id)
     except NotFound:  # deleted meanwhile
         return 0
-    kept = sum(_keep_point(job, line) for line in own)
+    kept = history.keep(job, [MetricPoint(**line.model_dump(include=set(MetricPoint.model_fields))) for line in own])
     _advance(job, max(own, key=lambda line: line.sequence), payload["logStream"])
     return kept
-
-
-def _keep_point(job: Job, line: ProgressLine) -> bool:
-    point = HistoryItem(
-        owner=job.owner,
-        id=f"metric#{job.id}#{line.sequence:08d}",
-        **line.model_dump(include=set(MetricPoint.model_fields)),
-    )
-    try:
-        HISTORY.create(point)
-    except Conflict:  # delivered before
-        return False
-    return True
 
 
 def _advance(job: Job, line: ProgressLine, stream: str) -> None:
@@ -139,15 +101,3 @@ def _advance(job: Job, line: ProgressLine, stream: str) -> None:
         progress=progress,
         log_stream=stream,
     )
-
-
-def _stream(job: Job) -> str | None:
-    if job.log_stream or not job.attempts:
-        return job.log_stream
-    prefix = f"{job.attempts[-1].training_job_name}/"
-    streams = aws.client("logs").describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=prefix, limit=1)
-    return streams["logStreams"][0]["logStreamName"] if streams["logStreams"] else None
-
-
-def _iso(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

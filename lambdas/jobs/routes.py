@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query, Response
 
 from lambdas.common.dependencies import Caller, Writer
 from lambdas.common.errors import SlipwayError
 from lambdas.common.pages import Cursor, Limit, Page
 from lambdas.datasets import service as datasets
-from lambdas.jobs import capsule, limits, progress, queues, scripts, service
+from lambdas.jobs import capsule, details, history, limits, logs, queues, scripts, service
 from lambdas.jobs.answers import (
     BatchCreate,
     BatchCreated,
@@ -20,9 +20,20 @@ from lambdas.jobs.answers import (
     TypeMetric,
     Usage,
 )
-from lambdas.jobs.schemas import Job, JobCreate, JobPublic, JobUpdate, LogLine, MetricPoint, Status, TrainingType
+from lambdas.jobs.schemas import (
+    Job,
+    JobCreate,
+    JobDetails,
+    JobPublic,
+    JobUpdate,
+    LogLine,
+    MetricPoint,
+    Status,
+    TrainingType,
+)
 from lambdas.jobs.scripts import Script, ScriptCreate, ScriptCreated, ScriptId, ScriptPublic
 from lambdas.jobs.training_types import TRAINING_TYPES, Training
+from lambdas.jobs.watched import LogDownload, MetricSeries
 
 router = APIRouter(tags=["jobs"])
 
@@ -45,6 +56,9 @@ def writable_script(caller: Writer, id: ScriptId) -> Script:
 ReadableJob = Annotated[Job, Depends(readable_job)]
 WritableJob = Annotated[Job, Depends(writable_job)]
 WritableScript = Annotated[Script, Depends(writable_script)]
+Points = Annotated[
+    int | None, Query(ge=2, le=1000, description="Return the whole history of each metric, in so many points at most.")
+]
 
 
 @router.post("/jobs", status_code=201)
@@ -117,10 +131,10 @@ def delete_script(script: WritableScript) -> None:
 
 
 @router.get("/jobs/{id}")
-def get_job(job: ReadableJob) -> JobPublic:
+def get_job(job: ReadableJob) -> JobDetails:
     """Return a job. While it waits it says why, and where it stands in its queue; while it runs, its progress is read
     from the end of its log: it is as fresh as the log."""
-    return queues.shown(progress.live(job))
+    return details.of(job)
 
 
 @router.patch("/jobs/{id}")
@@ -138,15 +152,23 @@ def get_capsule(job: ReadableJob) -> Capsule:
 @router.get("/jobs/{id}/logs")
 def get_job_logs(job: ReadableJob, limit: Limit = 100, cursor: Cursor = None) -> Page[LogLine]:
     """Return what the container printed. While the job runs there is always a cursor: ask again with it."""
-    return progress.log_lines(job, limit, cursor)
+    return logs.lines(job, limit, cursor)
+
+
+@router.get("/jobs/{id}/logs/download")
+def download_job_logs(job: ReadableJob, response: Response) -> LogDownload:
+    """Return the address of the whole log as one file; 202 while it is being made: ask again."""
+    found = logs.download(job)
+    response.status_code = 200 if found.status == "ready" else 202
+    return found
 
 
 @router.get("/jobs/{id}/metrics")
-def get_job_metrics(job: ReadableJob, limit: Limit = 100, cursor: Cursor = None) -> Page[MetricPoint]:
-    """Return the metrics that the job has reported, newest first."""
-    page = progress.history(job, limit, cursor)
-    points = [MetricPoint(**point.model_dump(include=set(MetricPoint.model_fields))) for point in page.items]
-    return Page(items=points, next_cursor=page.next_cursor)
+def get_job_metrics(
+    job: ReadableJob, limit: Limit = 100, cursor: Cursor = None, points: Points = None
+) -> Page[MetricPoint] | MetricSeries:
+    """Return the metrics that the job has reported, newest first; with `points`, all of them for a plot."""
+    return history.page(job, limit, cursor) if points is None else history.series(job, points)
 
 
 @router.post("/jobs/{id}/start", status_code=202)

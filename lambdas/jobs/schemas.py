@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from lambdas.common.ids import ID_PATTERN
 from lambdas.common.instances import InstanceType
 from lambdas.common.store import Entity
+from lambdas.jobs.watched import Failure, Hint, LogFile, Utilization
 from lambdas.models.schemas import ModelName, ModelReference, PrimaryMetric
 
 TrainingType = Literal[
@@ -113,6 +114,7 @@ class Progress(BaseModel):
     """The newest progress line that the container printed."""
 
     sequence: int = 0
+    time: str | None = None
     percent: float = Field(default=0, ge=0, le=100)
     epoch: float | None = None
     step: int | None = None
@@ -151,7 +153,13 @@ class JobFields(BaseModel):
     rerun_of: str | None = Field(default=None, description="The job that this one repeats.")
     status: Status = "pending"
     stage: Stage | None = Field(default=None, description="What it is doing now; null once it has ended.")
+    secondary_status: str | None = Field(default=None, description="SageMaker's own word for what it is doing.")
     reason: str | None = Field(default=None, description="Why it failed, or why it still waits.")
+    failure: Failure | None = None
+    warning: str | None = Field(default=None, description="What may be wrong with it while it runs.")
+    stalled_since: str | None = Field(
+        default=None, description="When it last printed something, once that is long ago."
+    )
     progress: Progress = Field(default_factory=Progress)
     model: RegisteredModel
     primary_metric: PrimaryMetric | None = None
@@ -179,6 +187,9 @@ class Job(JobFields, Entity):
     attempts: list[Attempt] = Field(default_factory=list)
     log_stream: str | None = None
     artefact: str | None = Field(default=None, description="s3:// address of model.tar.gz")
+    utilization: Utilization | None = Field(default=None, description="Of the whole run, once it has ended.")
+    log_file: LogFile | None = None
+    log_asked_for_at: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -206,6 +217,17 @@ class JobPublic(JobFields):
         """Return what may be shown of a job."""
         shown = job.model_dump(include=set(cls.model_fields) - {"user_id", "position"})
         return cls(**shown | more, user_id=job.owner)
+
+
+class JobDetails(JobPublic):
+    """A job as it is shown by itself: with what is measured of it now, or was when it ran."""
+
+    heartbeat_age_seconds: int | None = Field(
+        default=None, description="Since it last printed something; null at rest."
+    )
+    time_left_seconds: int | None = Field(default=None, description="An estimate from its progress so far.")
+    utilization: Utilization | None = None
+    hints: list[Hint] = Field(default_factory=list)
 
 
 class LogLine(BaseModel):

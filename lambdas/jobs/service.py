@@ -15,7 +15,7 @@ from lambdas.common.pages import Page
 from lambdas.common.store import EntityStore, iso, now
 from lambdas.common.transactions import Write, transact_in_turn
 from lambdas.datasets import service as datasets
-from lambdas.jobs import limits, scripts
+from lambdas.jobs import failures, limits, scripts
 from lambdas.jobs.outcome import Outcome
 from lambdas.jobs.schemas import (
     NOT_YET_TRAINING,
@@ -274,6 +274,9 @@ def end(job: Job, outcome: Outcome, reason: str | None = None, /, *, since: Stag
     With `since`, so does one that is in another stage by now.
     """
     changes |= {"status": outcome, "stage": None, "reason": reason, "ended_at": now()}
+    changes |= {"warning": None, "stalled_since": None}
+    if outcome == "failed" and changes.get("failure") is None:
+        changes["failure"] = failures.classify(reason)
     writes = [
         waits.closing(job.id),
         datasets.release(job.dataset_owner, job.dataset_id, job.id),

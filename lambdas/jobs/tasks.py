@@ -13,7 +13,17 @@ from lambdas.common.environment import mapping, optional, variable
 from lambdas.common.errors import NotFound, Stale
 from lambdas.common.observability import logger
 from lambdas.common.store import now
-from lambdas.jobs import artefacts, batch_jobs, scripts, service, training_request
+from lambdas.jobs import (
+    artefacts,
+    batch_jobs,
+    history,
+    logs,
+    scripts,
+    service,
+    training_request,
+    utilization,
+    watchdog,
+)
 from lambdas.jobs import progress as progress_lines
 from lambdas.jobs.outcome import Observation, observe, reason_of
 from lambdas.jobs.schemas import Job
@@ -66,13 +76,15 @@ def deployment() -> training_request.Deployment:
 
 
 def control(event: Event, context: Any) -> None:
-    """Act on a job for the API: {"action": "stop" | "prioritise" | "delete", "owner", "id"}."""
+    """Act on a job for the API: {"action": "stop" | "prioritise" | "log" | "delete", "owner", "id"}."""
     if event["action"] == "delete":
         sweep(event["owner"], event["id"])
         return
     job = JOBS.get(event["owner"], event["id"])
     if event["action"] == "prioritise":
         batch_jobs.prioritise(job)
+    elif event["action"] == "log":
+        logs.make_file(job)
     elif not job.ended:
         batch_jobs.terminate(job)
 
@@ -80,9 +92,7 @@ def control(event: Event, context: Any) -> None:
 def sweep(owner: str, id: str) -> None:
     """Remove what a deleted job or script left behind: its files, and a job's metric points."""
     objects.delete_prefix(variable("JOBS_BUCKET"), f"{owner}/{id}/")
-    while points := progress_lines.HISTORY.list(owner, f"metric#{id}#", 100, None).items:
-        for point in points:
-            progress_lines.HISTORY.delete(point)
+    history.delete(owner, id)
     aws.client("dynamodb").delete_item(TableName=variable("WAITS_TABLE"), Key={"id": {"S": id}})
 
 
@@ -133,9 +143,10 @@ def reconcile(owner: str, id: str) -> None:
         return
     batch_jobs.prioritise(job)  # asked for, and Batch was not told
     observation = look_at(job)
-    if observation.changes:
+    changes = observation.changes or ({} if observation.outcome else watchdog.look(job))
+    if changes:
         try:
-            job = JOBS.update(job, **observation.changes)
+            job = JOBS.update(job, **changes)
         except Stale:  # somebody else saw something newer: look again
             return reconcile(owner, id)
     if observation.outcome is None:
@@ -203,7 +214,7 @@ def settle(job: Job, event: Event) -> None:
     if observation.outcome == "completed" and "error" not in event:
         _register(job, observation)
     elif observation.outcome in {"failed", "cancelled"}:
-        service.end(job, observation.outcome, observation.reason, **observation.changes)
+        service.end(job, observation.outcome, observation.reason, failure=observation.failure, **observation.changes)
     elif "error" in event:
         # The workflow broke. What still runs must not go on unseen.
         if job.batch_job_id and observation.outcome is None:
@@ -213,6 +224,10 @@ def settle(job: Job, event: Event) -> None:
         service.end(job, "cancelled", "Stopped on request before it started.")
     else:
         raise RuntimeError(f"{job.id} has not ended: the workflow went on too early.")
+    # Figures come last: a job neither waits for them nor fails for want of them, as a second try finds it ended.
+    job = JOBS.get(job.owner, job.id)
+    if used := utilization.read(job):
+        JOBS.settle(job, utilization=used)
 
 
 def _register(job: Job, observation: Observation) -> None:

@@ -17,8 +17,9 @@ from local.sagemaker.concurrency import in_thread, set_within
 from local.sagemaker.job_run import PLATFORM_STOPPED, REASON_LENGTH, JobFailed, JobRun
 from local.sagemaker.logs import LogStream
 from local.sagemaker.metrics import Metrics
-from local.sagemaker.opt_ml import OptMl, channels, training_environment
+from local.sagemaker.opt_ml import HOST, OptMl, channels, training_environment
 from local.sagemaker.training_request import output_folder
+from local.sagemaker.usage import Usage
 
 if TYPE_CHECKING:
     from local.sagemaker.training import TrainingJobs
@@ -28,6 +29,9 @@ LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 NO_OPT_ML = (
     "ContainerEntrypoint runs where its job's folder is /opt/ml, which this machine cannot show it: that takes Linux"
     " with user namespaces, and a folder /opt/ml (`sudo mkdir -p /opt/ml`)."
+)
+NO_CAPACITY = (
+    "CapacityError: Unable to provision requested ML compute capacity. Please retry using a different ML instance type."
 )
 CHECKPOINT_INTERVAL = 1.0  # seconds between looks at the checkpoint folder; AWS does not document its own
 
@@ -64,6 +68,8 @@ class TrainingRun(JobRun):
             if await set_within(self._stop, self._capacity_wait):
                 raise storage.Cancelled
             self._jobs.transition(self.record, "Starting")
+        if self._jobs.instance_type(self._request) in self._cloud.faults.no_capacity:
+            raise JobFailed(NO_CAPACITY)
         command, environment = await self._prepare()
         s3 = await self._s3()
         self._begin("Downloading")
@@ -124,6 +130,8 @@ class TrainingRun(JobRun):
         process, logs = await self._start(command, environment, isolated, LOG_GROUP, mounted=self._own_command)
         self._begin("Training")
         metrics = Metrics(self._name, self._request, lambda: self._client("cloudwatch"))
+        host = f"{self._name}/{HOST}"  # SageMaker puts these figures itself, and not with the job's role
+        usage = Usage(host, process.pid, self._base, lambda: self._cloud.client("cloudwatch"))
         reader = asyncio.create_task(self._read(process, logs, metrics))
         ended = asyncio.Event()
         syncer = asyncio.create_task(self._sync(checkpoints, ended))
@@ -135,7 +143,7 @@ class TrainingRun(JobRun):
         try:
             await asyncio.gather(reader, syncer)
         finally:
-            await asyncio.gather(logs.close(), metrics.close())
+            await asyncio.gather(logs.close(), metrics.close(), usage.close())
         self.record["description"]["FinalMetricDataList"] = metrics.final()
         return code, exceeded
 

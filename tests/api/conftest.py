@@ -107,6 +107,7 @@ def stage(aws_endpoint: str) -> Iterator[None]:
         "MEMBER_INSTANCE_TYPES": "[]",
         "MAX_JOBS_PER_USER": "20",
         "MAX_INSTANCE_HOURS_PER_USER": "",
+        "STALLED_AFTER_MINUTES": "30",
     }.items():
         patch.setenv(name, value)
     patch.delenv("AWS_PROFILE", raising=False)

@@ -90,7 +90,18 @@ class Job:
 
     @property
     def failure(self) -> str:
-        return (self.base / "output/failure").read_text()
+        """The reason in the failure file, without its class."""
+        return self._failure[1]
+
+    @property
+    def failure_class(self) -> str:
+        """The class that the failure file begins with, in brackets."""
+        return self._failure[0]
+
+    @property
+    def _failure(self) -> tuple[str, str]:
+        name, _, reason = (self.base / "output/failure").read_text().removeprefix("[").partition("] ")
+        return name, reason
 
     def rows(self) -> list[dict[str, str]]:
         """The dataset as it was written."""

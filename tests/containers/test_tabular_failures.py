@@ -80,6 +80,7 @@ def test_the_reason_comes_first_and_says_what_to_change(failed, index):
     reason = FAILURES[index][2]
     assert failed[index].failure.startswith(reason)
     assert len(failed[index].failure) <= 1024
+    assert failed[index].failure_class == ("code" if reason.startswith("Parameter ") else "data")
 
 
 def test_files_of_two_formats_are_refused_by_name(failed):

@@ -6,6 +6,7 @@ Run: python -m pytest tests/infra/test_bundle.py
 import ast
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -296,3 +297,11 @@ def write(path: Path, text: str) -> None:
     """Write a file, and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
+
+
+def test_the_functions_have_the_description_of_every_service_that_they_call() -> None:
+    """botocore's descriptions of all others are left out, and a client of one of those fails when it is made."""
+    sources = (bundle.ROOT / "lambdas").rglob("*.py")
+    called = {name for file in sources for name in re.findall(r'aws\.client\("([a-z0-9-]+)"\)', file.read_text())}
+    assert called - CONTENTS["functions"].services == set()
+    assert "cloudwatch" in called

@@ -15,6 +15,7 @@ from tests.infra.synthesis import BOUNDARY, Stage, listed, readable, statements
 # Actions for which IAM knows no resource type (Service Authorization Reference).
 WITHOUT_RESOURCE = {
     "batch:ListServiceJobs",
+    "cloudwatch:GetMetricData",
     "cloudwatch:PutMetricData",
     "ecr:GetAuthorizationToken",
     "ec2:DescribeDhcpOptions",
@@ -46,6 +47,7 @@ WILDCARD_RESOURCES = {
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/config/config.json",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/capsule.json",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/scr-*/script.zip",
+    "arn:<AWS::Partition>:s3:::<jobsbucket>/*/logs/*",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/output/*",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/checkpoints/*",
     "arn:<AWS::Partition>:s3:::<datasetsbucket>/*/files/*",

@@ -81,6 +81,7 @@ MATRIX = {
     "GET /jobs/{id}": (401, 401, 404, 200, 404, 200),
     "DELETE /jobs/{id}": (401, 401, 403, 204, 404, 204),
     "GET /jobs/{id}/logs": (401, 401, 404, 200, 404, 200),
+    "GET /jobs/{id}/logs/download": (401, 401, 404, 202, 404, 202),  # until the control task has made it
     "GET /jobs/{id}/metrics": (401, 401, 404, 200, 404, 200),
     "POST /jobs/{id}/stop": (401, 401, 403, 409, 404, 409),  # it has ended
     "POST /endpoints": (401, 401, 403, 201, 404, 201),

@@ -1,5 +1,6 @@
 """What goes wrong, and what people are told: on the running platform.  `pytest tests/journeys/test_failures.py`"""
 
+import gzip
 import io
 import json
 import os
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from local.api_client import ApiClient
 from tests.journeys.conftest import ENDED, PARAMETERS, invoke, train, upload
+from tests.journeys.roles import listed
 from tests.platform import Platform
 
 LONG = {"target": "diagnosis", "algorithm": "lightgbm", "epochs": 10_000, "checkpoint_every": 50}
@@ -86,6 +89,7 @@ class TestContainers:
         job = train(member, many_classes, test_fraction=0.05)
         assert job["status"] == "failed"
         assert job["reason"].startswith("569 rows are too few for 40 classes"), job["reason"]
+        assert job["failure"]["class"] == "data"
 
     def test_a_container_that_is_killed(self, platform: Platform, member: ApiClient, dataset: dict[str, Any]) -> None:
         job = start_long_job(member, dataset)
@@ -93,15 +97,24 @@ class TestContainers:
         job = member.wait(f"/jobs/{job['id']}", *ENDED)
         assert job["status"] == "failed"
         assert job["reason"], "it says something even when the container could not"
+        assert job["failure"]["class"] == "memory", "what a kernel kills, it kills for its memory"
         assert member.call("GET", f"/jobs/{job['id']}/logs")["items"], "and its last words are in the log"
 
     def test_a_stopped_job_keeps_its_checkpoint(
         self, platform: Platform, member: ApiClient, dataset: dict[str, Any]
     ) -> None:
         job = start_long_job(member, dataset)
+        for look in member.follow(f"/jobs/{job['id']}", lambda found: found["utilization"] is not None):
+            job = look
+        assert (job["status"], job["secondary_status"]) == ("running", "Training")
+        assert job["heartbeat_age_seconds"] < 60 and job["progress"]["step"] > 0
+        assert job["utilization"]["cpu"]["peak"] > 0 and job["utilization"]["gpu"] is None
         member.call("POST", f"/jobs/{job['id']}/stop")
         job = member.wait(f"/jobs/{job['id']}", *ENDED)
         assert (job["status"], job["model"]["version"]) == ("cancelled", None)
+        assert (job["heartbeat_age_seconds"], job["failure"]) == (None, None)
+        for look in member.follow(f"/jobs/{job['id']}", lambda found: found["utilization"] is not None):
+            job = look  # it keeps what it used, written right after its end
         prefix = f"{member.username}/{job['id']}/checkpoints/"
         kept = platform.client("s3").list_objects_v2(Bucket=platform.outputs["JobsBucket"], Prefix=prefix)
         assert kept["KeyCount"] > 0
@@ -124,6 +137,48 @@ class TestContainers:
         assert not processes(endpoint["id"]), "nothing left running"
         refused = member.request("POST", f"/endpoints/{endpoint['id']}/invoke", json={"instances": []})
         assert refused.status_code == 409
+
+
+class TestClasses:
+    """What AWS refuses has a class and a fix; tests/local/test_failure_classes.py has the other failures."""
+
+    def test_a_quota(self, platform: Platform, member: ApiClient, dataset: dict[str, Any]) -> None:
+        platform.faults(quota={"ml.m5.large": 0})
+        try:
+            job = train(member, dataset)
+        finally:
+            platform.faults()
+        assert (job["status"], job["failure"]["class"]) == ("failed", "quota"), job
+        assert "account-level service limit" in job["reason"] and job["failure"]["fix"]
+
+    def test_a_permission(
+        self, platform: Platform, member: ApiClient, dataset: dict[str, Any], trained: dict[str, Any]
+    ) -> None:
+        iam, role = platform.client("iam"), execution_role(platform)
+        policy = iam.get_role_policy(RoleName=role, PolicyName="grants")["PolicyDocument"]
+        kept = [statement for statement in policy["Statement"] if "s3:GetObject" not in listed(statement["Action"])]
+        assert len(kept) == len(policy["Statement"]) - 1
+        reduced = json.dumps(policy | {"Statement": kept})
+        iam.put_role_policy(RoleName=role, PolicyName="grants", PolicyDocument=reduced)
+        try:
+            job = train(member, dataset)
+        finally:
+            iam.put_role_policy(RoleName=role, PolicyName="grants", PolicyDocument=json.dumps(policy))
+        assert (job["status"], job["failure"]["class"]) == ("failed", "permission"), job
+
+    def test_the_log_of_an_ended_job_is_a_file(self, member: ApiClient, trained: dict[str, Any]) -> None:
+        path = f"/jobs/{trained['id']}/logs/download"
+        assert member.request("GET", path).status_code == 202
+        made = member.wait(path, "ready")
+        lines = gzip.decompress(requests.get(made["url"], timeout=10).content).decode().splitlines()
+        assert sum('"slipway"' in line for line in lines) >= 3
+
+
+def execution_role(platform: Platform) -> str:
+    """Return the name of the role that training jobs run as."""
+    sagemaker = platform.client("sagemaker")
+    name = sagemaker.list_training_jobs(MaxResults=1)["TrainingJobSummaries"][0]["TrainingJobName"]
+    return sagemaker.describe_training_job(TrainingJobName=name)["RoleArn"].rsplit("/", 1)[-1]
 
 
 class TestEvents:

@@ -2,10 +2,12 @@
 
 import io
 import tarfile
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from botocore.exceptions import ClientError
 
+from lambdas.jobs import utilization
 from tests.local.services import BUCKET, ROLE, Services, alive, client, until
 
 LOGS = "/aws/sagemaker/TrainingJobs"
@@ -333,6 +335,31 @@ def test_metrics_reach_cloudwatch(services: Services) -> None:
     cloudwatch = client("cloudwatch", services.aws)
     [metric] = cloudwatch.list_metrics(Namespace="/aws/sagemaker/TrainingJobs", MetricName="loss")["Metrics"]
     assert metric["Dimensions"] == [{"Name": "TrainingJobName", "Value": "happy"}]
+
+
+def test_what_a_program_uses_reaches_cloudwatch_while_it_runs(services: Services) -> None:
+    busy = (
+        "import time; begun = time.monotonic(); memory = bytearray(64 << 20)\nwhile time.monotonic() - begun < 30: pass"
+    )
+    services.sagemaker.create_training_job(**services.training_request("busy", services.image("busy", train=busy)))
+    cloudwatch = client("cloudwatch", services.aws)
+
+    def used() -> dict[str, float]:
+        found = cloudwatch.get_metric_data(
+            MetricDataQueries=[
+                utilization.query(id, name, "busy/algo-1", 60) for id, name in utilization.METRICS.items()
+            ],
+            StartTime=datetime.now(UTC) - timedelta(minutes=5),
+            EndTime=datetime.now(UTC) + timedelta(minutes=1),
+        )["MetricDataResults"]
+        return {result["Id"]: result["Values"][-1] for result in found if result["Values"]}
+
+    figures = until(used, bool)
+    services.sagemaker.stop_training_job(TrainingJobName="busy")
+    assert figures.keys() == {"cpu", "memory", "disk"}
+    assert 10 < figures["cpu"] < 130, "one busy thread, on a machine that others use too"
+    assert 0 < figures["memory"] <= 100 and 0 < figures["disk"] <= 100
+    assert services.ended("busy")["TrainingJobStatus"] == "Stopped"
 
 
 def test_tags_are_added_replaced_and_removed(services: Services) -> None:

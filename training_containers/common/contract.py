@@ -10,13 +10,23 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 FAILURE_CHARACTERS = 1024  # DescribeTrainingJob returns this much of the failure file
 
 
+FailureClass = Literal["memory", "data", "code"]
+
+
 class TrainingError(Exception):
-    """A cause that the person who started the job can act on: its text becomes the job's failure reason."""
+    """A cause that the person who started the job can act on: its text becomes the job's failure reason.
+
+    `failure` says where to act: on the data, on the parameters or the script (`code`), on the size of the machine.
+    """
+
+    def __init__(self, reason: str, failure: FailureClass = "data") -> None:
+        super().__init__(reason)
+        self.failure: FailureClass = failure
 
 
 class Stopped(Exception):
@@ -83,7 +93,7 @@ def read_job(paths: Paths) -> Job:
     config = read_json_object(file) if file.is_file() else {}
     overrides = {name: value for name, value in hyperparameters.items() if not name.startswith(("_", "sagemaker_"))}
     if not config and not overrides:
-        raise TrainingError(f"The job has no parameters: there is no {file.name} in channel 'config'.")
+        raise TrainingError(f"The job has no parameters: there is no {file.name} in channel 'config'.", "code")
     return Job(
         job_id=config.get("job_id", os.environ.get("SLIPWAY_JOB_ID", "")),
         stage=config.get("stage", os.environ.get("SLIPWAY_STAGE", "")),
@@ -122,9 +132,19 @@ def run_training(train: Callable[[Paths], None]) -> int:
 
 
 def failure_reason(error: Exception) -> str:
-    """The cause, short and first; an error nobody foresaw keeps its type, because that is what a search finds."""
+    """The class in brackets, for the control plane (lambdas/jobs/failures.py), then the cause, short and first.
+
+    An error nobody foresaw keeps its type, because that is what a search finds.
+    """
     if isinstance(error, TrainingError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return "The job ran out of memory: choose a larger instance type or a smaller dataset."
-    return f"Unexpected {type(error).__name__}: {error}"
+        return f"[{'memory' if out_of_memory(error) else error.failure}] {error}"
+    if out_of_memory(error):
+        advice = "The job ran out of memory: choose a larger instance type or a smaller dataset."
+        return f"[memory] {advice} {error}".strip()
+    return f"[code] Unexpected {type(error).__name__}: {error}"
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out, a GPU's included: torch raises types of its own, and plain RuntimeError."""
+    named = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__
+    return named or "out of memory" in str(error).lower() or "can't allocate memory" in str(error)

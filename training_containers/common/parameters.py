@@ -40,7 +40,7 @@ def parse(type: type[Parameters], given: Mapping[str, Any]) -> Parameters:
     faults[:0] = [f"parameter '{item.name}' is missing: {item.metadata['help']}" for item in missing]
     if faults:
         sentence = "; ".join(fault.rstrip(".") for fault in faults)
-        raise TrainingError(f"{sentence[0].upper()}{sentence[1:]}.")
+        raise TrainingError(f"{sentence[0].upper()}{sentence[1:]}.", "code")
     return type(**values)
 
 

@@ -10,8 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+import requests
+
 from lambdas.common.ids import new_id
 from lambdas.common.store import now
+from lambdas.jobs import history
 from tests.journeys.checks import datasets
 from tests.journeys.checks.models import begin_segment, expect_no_uploads
 from tests.journeys.checks.world import NO_TOKEN, CheckFailed, World, expect, until
@@ -32,7 +35,7 @@ UNSUBMITTED: dict[str, Any] = {
 STOPPED: dict[str, Any] = UNSUBMITTED | {"stop_requested_at": now()}
 PART = 8 * 1024 * 1024  # larger objects are copied in parts
 HIGH = 100  # what Batch is told of the priority `high`
-SEQUENCE = itertools.count(1000)
+SEQUENCE = itertools.count(1000, history.BLOCK)  # each in a block of its own
 
 
 def running(world: World, token: str | None = None) -> str:
@@ -84,19 +87,21 @@ def leftovers(world: World) -> str:
     id = world.id_of_deleted("jobs")
     world.s3.put_object(Bucket=world.jobs_bucket, Key=f"{world.user_id}/{id}/config/config.json", Body=b"{}")
     point = {"sequence": 1, "time": now(), "percent": 1}
-    world.records.write("jobs", owner=world.user_id, id=f"metric#{id}#00000001", revision=1, **point)
+    block = {"id": history.block_id(id, 0, 0), "points": {"1": point}}
+    world.records.write("jobs", owner=world.user_id, revision=1, **block)
     return id
 
 
 def expect_swept(world: World, id: str) -> None:
     expect(world.keys(world.jobs_bucket, f"{world.user_id}/{id}/") == [], "the files are gone")
-    expect(world.record("jobs", f"metric#{id}#00000001") == {}, "the metrics are gone")
+    expect(world.record("jobs", history.block_id(id, 0, 0)) == {}, "the metrics are gone")
     expect(not world.records.waits_for(id), "the deletion is over")
 
 
 def job_requests(world: World) -> None:
     """A job on another's shared data set is started, read and stopped; one that goes on from a model is held, and ends
-    at once; an ended one shows its capsule and its log and is deleted; the queues are shown."""
+    at once; a running one shows what it uses, an ended one its capsule and its log, in pages and as a file, and is
+    deleted; the queues are shown."""
     request = {"name": "Check", "dataset_id": world.shared["id"], "parameters": PARAMETERS}
     id = world.owner.call("POST", "/jobs", request)["id"]
     try:
@@ -117,6 +122,14 @@ def job_requests(world: World) -> None:
     expect(capsule["versions"] is not None, "the capsule is the one that was stored")
     ended = world.copy("jobs", world.job["id"], under_way=False, log_stream=None)
     expect(world.owner.call("GET", f"/jobs/{ended}/logs")["items"] != [], "its log is read")
+    key = f"{world.user_id}/{ended}/logs/{ended}.log.gz"
+    world.s3.put_object(Bucket=world.jobs_bucket, Key=key, Body=b"log")
+    made = {"key": key, "bytes": 3, "made_at": now()}
+    world.records.change("jobs", world.user_id, ended, log_file=made, status="running")
+    expect(world.owner.call("GET", f"/jobs/{ended}")["heartbeat_age_seconds"] is not None, "it is measured")
+    world.records.change("jobs", world.user_id, ended, status="completed")
+    url = world.owner.call("GET", f"/jobs/{ended}/logs/download")["url"]
+    expect(requests.get(url, timeout=10).content == b"log", "its log is downloaded")
     world.owner.call("DELETE", f"/jobs/{ended}")
 
 
@@ -212,7 +225,7 @@ def broken_workflow(world: World) -> None:
 
 
 def job_control(world: World) -> None:
-    """The control task changes a job's priority, stops it, and removes what a deleted one left."""
+    """The control task changes a job's priority, stops it, writes its log to a file, and removes what one left."""
     with queued(world) as (id, batch_job):
         prioritised(world, id)
         world.invoke("jobs_control", world.event(id) | {"action": "prioritise"})
@@ -220,19 +233,26 @@ def job_control(world: World) -> None:
         expect(world.record("jobs", id)["batch_priority"] == "high", "and the job that Batch does")
         world.invoke("jobs_control", world.event(id) | {"action": "stop"})
         expect(is_terminated(world, batch_job), "Batch has terminated the job")
+    logged = world.copy("jobs", world.job["id"], under_way=False)
+    world.invoke("jobs_control", world.event(logged) | {"action": "log"})
+    expect(world.record("jobs", logged)["log_file"]["bytes"] > 100, "the log is a file")
     deleted = leftovers(world)
     world.invoke("jobs_control", world.event(deleted) | {"action": "delete"})
     expect_swept(world, deleted)
 
 
 def job_watching(world: World) -> None:
-    """The schedule sweeps a deleted job, ends one that ended unseen, starts one, tells Batch the priority of one; an
-    event finds its own."""
+    """The schedule sweeps a deleted job, ends one that ended unseen, starts one, tells Batch the priority of one, looks
+    into the log of a silent one; an event finds its own."""
     deleted, ended = leftovers(world), running(world, NO_TOKEN)
     unstarted = world.copy("jobs", world.job["id"], **STOPPED)
     try:
-        with queued(world) as (waiting, batch_job):
+        with queued(world) as (waiting, batch_job), queued(world) as (silent, _):
             prioritised(world, waiting)
+            attempts = world.record("jobs", world.job["id"])["attempts"]
+            still = {"status": "running", "stage": "training", "progress": {"sequence": 0}, "log_stream": None}
+            started = {"started_at": "2026-01-01T00:00:00Z", "attempts": attempts}
+            world.records.change("jobs", world.user_id, silent, **started, **still)
             world.invoke("jobs_watch", {"detail-type": "Scheduled Event"})
             expect(priority_at_batch(world, batch_job) == HIGH, "Batch knows its priority")
             world.invoke(

@@ -52,7 +52,7 @@ def test_what_was_not_given_is_left_to_the_container() -> None:
         ("tabular", {"target": "y", "epochs": -1, "speed": 3}, {"epochs", "speed"}),
         ("tabular", {}, {"target"}),
         ("llm", {"method": "qlora", "lora_r": 0}, {"method", "lora_r"}),
-        ("diffusion", {"resolution": 17}, {"resolution"}),
+        ("diffusion", {"resolution": 7}, {"resolution"}),
         ("ner", {"mixed_precision": "fp8", "max_length": 1}, {"mixed_precision", "max_length"}),
         ("object_detection", {"score_threshold": 2, "image_size": "large"}, {"score_threshold", "image_size"}),
         ("image_classification", {"augmentation": "maybe"}, {"augmentation"}),

@@ -21,8 +21,8 @@ def striped_images(count: int, side: int = 32) -> list[tuple[Line, Image.Image]]
     examples = []
     for number in range(count):
         label = STRIPES[number % len(STRIPES)]
-        ys, xs = (np.arange(side) + generator.integers(0, 4, (2, 1))) // 2 % 2
-        pattern = {"across": ys[:, None] | 0 * xs, "down": xs | 0 * ys[:, None], "squares": ys[:, None] ^ xs}[label]
+        ys, xs = np.indices((side, side)) // 2 % 2
+        pattern = {"across": ys, "down": xs, "squares": ys ^ xs}[label]
         dark, light = generator.integers(0, 100, 3), generator.integers(140, 256, 3)
         pixels = np.where(pattern[..., None], light, dark) + generator.integers(-20, 20, (side, side, 3))
         image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
@@ -31,13 +31,13 @@ def striped_images(count: int, side: int = 32) -> list[tuple[Line, Image.Image]]
 
 
 def shape_images(count: int, side: int = 64) -> list[tuple[Line, Image.Image]]:
-    """Return images with lines as the platform lists them: one or two shapes of any colour, each in its half."""
+    """Return images with lines as the platform lists them: none to two shapes of any colour, each in its half."""
     generator = np.random.default_rng(5)
     examples = []
     for number in range(count):
         image = Image.fromarray(generator.integers(0, 60, (side, side, 3)).astype(np.uint8))
         objects: Line = {"bbox": [], "category": []}
-        for half in generator.permutation(2)[: generator.integers(1, 3)]:
+        for half in generator.permutation(2)[: generator.integers(1, 3) if number % 10 else 0]:
             category = SHAPES[generator.integers(2)]
             size = int(generator.integers(18, 28))
             x, y = int(half * side // 2 + generator.integers(0, side // 2 - size)), int(generator.integers(side - size))

@@ -53,7 +53,7 @@ def rt_detr(
 
 
 ARCHITECTURES = {
-    "rt-detrv2-mini": rt_detr("basic", [1, 1, 1, 1], [32, 64, 128, 128], 64, 30, 2),
+    "rt-detrv2-mini": rt_detr("basic", [1, 1, 1, 1], [16, 32, 64, 128], 64, 30, 2) | {"num_denoising": 20},
     "rt-detrv2-r18": rt_detr("basic", [2, 2, 2, 2], [64, 128, 256, 512], 256, 300, 3),
     "rt-detrv2-r50": rt_detr("bottleneck", [3, 4, 6, 3], [256, 512, 1024, 2048], 256, 300, 6),
 }

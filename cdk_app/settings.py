@@ -1,5 +1,6 @@
 """What the owner of a stage may choose: read from cdk.json's context "stages", checked before anything is built."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -73,6 +74,11 @@ class Settings(Model):
     """All files of a model version together: what one function can have S3 put into a ZIP in its 15 minutes."""
     cors_origins: Annotated[list[Origin], Field(min_length=1)] = ["*"]
     """Where browsers may call the API and upload from. Tokens travel in a header, so `*` gives nothing away."""
+
+    @property
+    def has_gpus(self) -> bool:
+        """Whether any instance type has NVIDIA GPUs: SageMaker's families g and p do."""
+        return any(re.match(r"ml\.[gp]\d", instance_type) for instance_type in self.training_instance_types)
 
     @model_validator(mode="after")
     def sign_up_fits(self) -> Self:

@@ -15,8 +15,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from threading import Lock
 
 import uv
 
@@ -91,8 +93,13 @@ def install_sources(context: Path, dockerfile: str, directory: Path) -> None:
         keep(program, directory)
 
 
+def is_large(family: Path) -> bool:
+    """Whether an image's base brings libraries, PyTorch for one: gigabytes that only a job of it should wait for."""
+    return (family / "base.txt").exists()
+
+
 def requirements(family: Path) -> list[Path]:
-    """What an image's family needs: first what its base image brings, if that is more than Python, then its own lock."""
+    """What an image's family needs: what its base image brings, where that is more than Python, then its own lock."""
     return [file for file in (family / "base.txt", family / "requirements.txt") if file.exists()]
 
 
@@ -132,13 +139,15 @@ class Images:
 
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
+        self._making = defaultdict[str, Lock](Lock)
 
     def resolve(self, uri: str) -> Image:
-        """The image behind a URI. Raises ImageNotFound when the assembly has none or it is no longer in the cache."""
+        """The image behind a URI, made if it is not in the cache. Raises ImageNotFound with the reason."""
         source = self.deployment.images().get(uri)
         if source is None:
             raise ImageNotFound(f"No image of this platform is called {uri}.")
-        image = located(Path(source["directory"]), source["dockerfile"])
-        if not (image.directory.exists() and image.python.exists()):
-            raise ImageNotFound(f"The image {uri} is not in the cache any more; run `make up` to make it again.")
-        return image
+        with self._making[uri]:  # jobs that start together wait for the one that makes it
+            try:
+                return build(Path(source["directory"]), source["dockerfile"])
+            except PlatformError as error:
+                raise ImageNotFound(str(error)) from error

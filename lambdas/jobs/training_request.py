@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from lambdas.common.instances import image_for
 from lambdas.jobs.schemas import Job, Priority
 
 # Higher runs first among one user's own jobs; Batch allows 0 to 9999.
@@ -52,7 +53,10 @@ def create_training_job(job: Job, to: Deployment) -> dict[str, Any]:
     home = f"s3://{to.jobs_bucket}/{job.owner}/{job.id}"
     request: dict[str, Any] = {
         "TrainingJobName": job.id,
-        "AlgorithmSpecification": {"TrainingImage": to.images[job.image_family], "TrainingInputMode": "File"},
+        "AlgorithmSpecification": {
+            "TrainingImage": image_for(to.images, job.image_family, job.instance_type),
+            "TrainingInputMode": "File",
+        },
         "RoleArn": to.role_arn,
         "InputDataConfig": [
             channel("train", job.dataset_uri),

@@ -82,10 +82,10 @@ class TestRequests:
 
 class TestContainers:
     def test_reason_of_the_container_comes_first(self, member: ApiClient, rows: list[dict[str, Any]]) -> None:
-        many_classes = upload(member, [row | {"diagnosis": f"kind {number % 20}"} for number, row in enumerate(rows)])
-        job = train(member, many_classes, test_fraction=0.01)
+        many_classes = upload(member, [row | {"diagnosis": f"kind {number % 40}"} for number, row in enumerate(rows)])
+        job = train(member, many_classes, test_fraction=0.05)
         assert job["status"] == "failed"
-        assert job["reason"].startswith("569 rows are too few for 20 classes"), job["reason"]
+        assert job["reason"].startswith("569 rows are too few for 40 classes"), job["reason"]
 
     def test_a_container_that_is_killed(self, platform: Platform, member: ApiClient, dataset: dict[str, Any]) -> None:
         job = start_long_job(member, dataset)

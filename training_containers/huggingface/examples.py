@@ -23,6 +23,11 @@ def load(folder: Path, mapping: Mapping[str, str], *roles: str) -> Dataset:
 
     Raises TrainingError when a column is missing, or no row is left.
     """
+    return of_roles(read(folder), mapping, roles)
+
+
+def read(folder: Path) -> Dataset:
+    """Return the examples of a channel as they are; raises TrainingError when its files cannot be read."""
     files = find_files(folder, tuple(LOADERS))
     kind = files[0].suffix.lower()
     options = {}
@@ -41,7 +46,7 @@ def load(folder: Path, mapping: Mapping[str, str], *roles: str) -> Dataset:
     except datasets.exceptions.DatasetGenerationError as error:
         raise TrainingError(f"The dataset cannot be read: {error.__cause__ or error}") from error
     assert isinstance(found, Dataset)  # a split of one file kind
-    return of_roles(found, mapping, roles)
+    return found
 
 
 def of_roles(examples: Dataset, mapping: Mapping[str, str], roles: tuple[str, ...]) -> Dataset:

@@ -1,16 +1,14 @@
 """What training starts from: the files of a base model in its channel, or an architecture with fresh weights."""
 
-import tarfile
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from training_containers.common.contract import TrainingError
+from training_containers.huggingface import model_archive
 from training_containers.huggingface.run import Run
-
-ARCHIVE = "model.tar.gz"
 
 
 def base_model(run: Run, marker: str = "config.json") -> Path | None:
@@ -21,32 +19,13 @@ def base_model(run: Run, marker: str = "config.json") -> Path | None:
     folder = run.paths.channel("model")
     if not folder.is_dir():
         return None
-    if (folder / ARCHIVE).is_file():
-        unpacked = run.paths.base / "base-model"
-        if not unpacked.exists():
-            unpack(folder / ARCHIVE, unpacked)
-        folder = unpacked
+    if (folder / model_archive.NAME).is_file():
+        folder = run.paths.base / model_archive.UNPACKED
     if not (folder / marker).is_file():
         raise TrainingError(f"The base model has no {marker}: give a version with its Hugging Face files.")
     if not list(folder.rglob("*.safetensors")):
         raise TrainingError("The base model has no weights in SafeTensors, and pickles are not read: convert it first.")
     return folder
-
-
-def unpack(archive: Path, folder: Path) -> None:
-    """Write the plain files of an archive below a folder, one by one; raises TrainingError for a path that leaves it."""
-    with tarfile.open(archive) as entries:
-        for entry in entries:
-            name = PurePosixPath(entry.name)
-            if name.is_absolute() or ".." in name.parts:
-                raise TrainingError(f"The base model's archive would write outside its folder: {entry.name!r}.")
-            content = entries.extractfile(entry) if entry.isfile() else None
-            if content:
-                target = folder / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with target.open("wb") as file:
-                    while block := content.read(1 << 20):
-                        file.write(block)
 
 
 def tokenizer(

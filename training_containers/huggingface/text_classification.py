@@ -6,13 +6,13 @@ from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
     DataCollatorWithPadding,
-    Trainer,
     set_seed,
 )
 
 from training_containers.common.parameters import parameter
 from training_containers.huggingface import evaluation, examples, pretrained, trainer
 from training_containers.huggingface.encoders import ARCHITECTURES, SPECIAL_TOKENS
+from training_containers.huggingface.length_grouped import LengthGrouped
 from training_containers.huggingface.parameters import TrainingParameters
 from training_containers.huggingface.run import Report, Run
 
@@ -59,10 +59,9 @@ def train(run: Run[Parameters]) -> Report:
         return {**tokenizer(rows["text"], truncation=True, max_length=longest, return_token_type_ids=False)}
 
     training, test = (part.map(tokens, batched=True, remove_columns="text") for part in (training, test))
-    training_loop = Trainer(
+    training_loop = LengthGrouped(
         model=model,
-        # Texts of like length in a batch: less padding to compute.
-        args=trainer.arguments(run, train_sampling_strategy="group_by_length"),
+        args=trainer.arguments(run),
         train_dataset=training,
         eval_dataset=test,
         data_collator=DataCollatorWithPadding(tokenizer),

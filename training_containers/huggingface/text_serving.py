@@ -19,7 +19,7 @@ def load(folder: Path, manifest: dict[str, Any]) -> Predict:
 
 
 def texts(instances: list[Any]) -> list[str]:
-    """Return the text of each instance: a string, or an object with `text`; raises BadRequest naming the first other."""
+    """Return the text of each instance, a string or an object with `text`; raises BadRequest naming the first other."""
     found = [instance.get("text") if isinstance(instance, dict) else instance for instance in instances]
     for number, text in enumerate(found):
         if not isinstance(text, str) or not text:

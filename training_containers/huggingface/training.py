@@ -1,4 +1,4 @@
-"""A Hugging Face training job from its configuration to its artefacts; the module of its type does what lies between."""
+"""A Hugging Face training job from configuration to artefacts; the module of its type does what lies between."""
 
 import importlib
 import os
@@ -9,7 +9,7 @@ from training_containers.common.contract import Paths, TrainingError, read_job, 
 from training_containers.common.parameters import parse
 from training_containers.common.progress import Progress
 from training_containers.common.shutdown import Shutdown
-from training_containers.huggingface import launch
+from training_containers.huggingface import launch, model_archive
 from training_containers.huggingface.run import LOADED, Run
 
 TYPES = ("text_classification", "ner", "llm", "image_classification", "object_detection", "diffusion")
@@ -19,11 +19,15 @@ def main() -> int:
     """The exit status of one job, in the folders the environment names."""
     # Nothing is fetched: models and data lie in the job's channels, and the container has no network.
     os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    paths = Paths.from_environment()
+    if "RANK" in os.environ:  # one of several processes, of which each runs this
+        return run_training(train)
+    return run_training(model_archive.prepare) or start(Paths.from_environment())
+
+
+def start(paths: Paths) -> int:
+    """Run the job in this process, or in as many as it has GPUs."""
     cluster = launch.cluster(paths)
-    if cluster.processes > 1 and "RANK" not in os.environ:
-        return launch.torchrun(cluster, sys.argv[0], paths)
-    return run_training(train)
+    return launch.torchrun(cluster, sys.argv[0], paths) if cluster.processes > 1 else run_training(train)
 
 
 def train(paths: Paths) -> None:

@@ -20,7 +20,6 @@ from training_containers.huggingface.run import Report, Run
 
 # Vision transformers from smallest to largest: layers and width. All but the first are those of DeiT.
 ARCHITECTURES = {"vit-mini": (4, 128), "vit-tiny": (12, 192), "vit-small": (12, 384), "vit-base": (12, 768)}
-SIDE = 224  # pixels
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Parameters(TrainingParameters):
         "What to train where there is no base model.", "vit-tiny", choices=tuple(ARCHITECTURES)
     )
     image_size: int = parameter(
-        f"Side in pixels that images are resized to; a base model keeps its own. 0 = {SIDE}.", 0, 0, 1024
+        "Width and height in pixels that images are resized to; a base model keeps its own.", 224, 16, 2048
     )
     augmentation: bool = parameter(
         "Vary the images: mirrored, cut, in other light. Not where left and right matter, as in writing.", True
@@ -48,7 +47,7 @@ def vit(name: str, side: int) -> dict[str, Any]:
         "num_attention_heads": width // 64,
         "intermediate_size": 4 * width,
         "image_size": side,
-        "patch_size": min(16, max(1, side // 8)),
+        "patch_size": min(16, side // 8),
     }
 
 
@@ -71,7 +70,7 @@ def train(run: Run[Parameters]) -> Report:
             base, num_labels=len(labels), **names, ignore_mismatched_sizes=True
         )
     else:
-        side = given.image_size or SIDE
+        side = given.image_size
         processor = ViTImageProcessorPil(size={"height": side, "width": side})
         shape = vit(given.architecture, side)
         model = AutoModelForImageClassification.from_config(

@@ -1,5 +1,6 @@
 """Object detection: an image, and boxes around the objects in it, each with its class."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,22 +23,19 @@ from training_containers.huggingface import augmentation, box_evaluation, exampl
 from training_containers.huggingface.parameters import TrainingParameters
 from training_containers.huggingface.run import Report, Run
 
-SIDE = 640  # pixels
+STRIDES = (8, 16, 32)  # pixels between the places that are looked at, at three scales
 
 
-def rt_detr(
-    layer: str, depths: list[int], widths: list[int], hidden: int, queries: int, decoder_layers: int
-) -> dict[str, Any]:
+def rt_detr(depth: int, widths: list[int], hidden: int, queries: int, decoder_layers: int) -> dict[str, Any]:
     """Return the configuration of an RT-DETRv2: a ResNet of four stages, the last three of which are looked at."""
     return {
         "model_type": "rt_detr_v2",
         "backbone_config": {
             "model_type": "rt_detr_resnet",
-            "layer_type": layer,
-            "depths": depths,
-            "embedding_size": min(64, widths[0]),
+            "layer_type": "basic",
+            "depths": [depth] * 4,
+            "embedding_size": widths[0],
             "hidden_sizes": widths,
-            "downsample_in_bottleneck": layer == "bottleneck",
             "out_indices": [2, 3, 4],
         },
         "freeze_backbone_batch_norms": False,  # they know nothing yet
@@ -49,13 +47,15 @@ def rt_detr(
         "decoder_ffn_dim": 4 * hidden,
         "decoder_layers": decoder_layers,
         "num_queries": queries,
+        "num_denoising": queries // 3,
+        "hidden_expansion": 0.5,
     }
 
 
+# A model finds at most as many objects in an image as it has queries, the fourth figure. The second is RT-DETRv2-R18.
 ARCHITECTURES = {
-    "rt-detrv2-mini": rt_detr("basic", [1, 1, 1, 1], [16, 32, 64, 128], 64, 30, 2) | {"num_denoising": 20},
-    "rt-detrv2-r18": rt_detr("basic", [2, 2, 2, 2], [64, 128, 256, 512], 256, 300, 3),
-    "rt-detrv2-r50": rt_detr("bottleneck", [3, 4, 6, 3], [256, 512, 1024, 2048], 256, 300, 6),
+    "rtdetrv2-tiny": rt_detr(1, [16, 32, 64, 128], 64, 50, 2),
+    "rtdetrv2-small": rt_detr(2, [64, 128, 256, 512], 256, 300, 3),
 }
 
 
@@ -64,11 +64,9 @@ class Parameters(TrainingParameters):
     """What a job may set."""
 
     architecture: str = parameter(
-        "What to train where there is no base model.", "rt-detrv2-r18", choices=tuple(ARCHITECTURES)
+        "What to train where there is no base model.", "rtdetrv2-tiny", choices=tuple(ARCHITECTURES)
     )
-    image_size: int = parameter(
-        f"Side in pixels that images are resized to. 0 = the base model's own, {SIDE} without one.", 0, 0, 2048
-    )
+    image_size: int = parameter("Width and height in pixels that images are resized to.", 640, 32, 2048)
     augmentation: bool = parameter("Vary the images: mirrored, cut around the objects, in other light.", True)
     score_threshold: float = parameter("How sure an object must be for the served model to tell it.", 0.5, 0.0, 1.0)
 
@@ -121,17 +119,18 @@ def train(run: Run[Parameters]) -> Report:
     set_seed(given.seed)
     base = pretrained.base_model(run)
     names = {"id2label": dict(enumerate(labels)), "label2id": numbers}
-    side = given.image_size or SIDE
-    size = {"size": {"height": side, "width": side}}
+    side = given.image_size
+    size = {"height": side, "width": side}
     if base:
-        own = size if given.image_size else {}
-        processor = AutoImageProcessor.from_pretrained(base, backend="pil", **own)
+        processor = AutoImageProcessor.from_pretrained(base, backend="pil", size=size)
         model = AutoModelForObjectDetection.from_pretrained(
             base, num_labels=len(labels), **names, ignore_mismatched_sizes=True
         )
     else:
-        processor = RTDetrImageProcessorPil(**size)
+        processor = RTDetrImageProcessorPil(size=size)
         shape = ARCHITECTURES[given.architecture]
+        places = sum(math.ceil(side / stride) ** 2 for stride in STRIDES)
+        shape = shape | {"num_queries": min(shape["num_queries"], places)}  # a query begins at a place
         model = AutoModelForObjectDetection.from_config(AutoConfig.for_model(**shape, num_labels=len(labels), **names))
     model.accepts_loss_kwargs = False  # Trainer itself then averages the batches of a step, also across devices
 

@@ -14,6 +14,7 @@ SCHEDULING_PRIORITY: dict[Priority, int] = {"high": 100, "normal": 50, "low": 10
 VOLUME_GB = 50
 # Batch's clock also covers the start of the instance and the upload of the result.
 BATCH_MARGIN_SECONDS = 2 * 3600
+SPOT_WAIT_SECONDS = 24 * 3600  # for spare instances, over and above the job's own time
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ def submit_service_job(job: Job, to: Deployment) -> dict[str, Any]:
         "serviceJobType": "SAGEMAKER_TRAINING",
         "serviceRequestPayload": json.dumps(create_training_job(job, to)),
         "shareIdentifier": share_identifier(job.owner),
-        "schedulingPriority": SCHEDULING_PRIORITY[job.priority],
+        "schedulingPriority": SCHEDULING_PRIORITY[job.batch_priority or job.priority],
         "retryStrategy": {"attempts": 1},
-        "timeoutConfig": {"attemptDurationSeconds": job.max_runtime_seconds + BATCH_MARGIN_SECONDS},
+        "timeoutConfig": {"attemptDurationSeconds": longest(job) + BATCH_MARGIN_SECONDS},
         "clientToken": client_token(job),
         "tags": tags(job, to),
     }
@@ -53,20 +54,21 @@ def create_training_job(job: Job, to: Deployment) -> dict[str, Any]:
     home = f"s3://{to.jobs_bucket}/{job.owner}/{job.id}"
     request: dict[str, Any] = {
         "TrainingJobName": job.id,
-        "AlgorithmSpecification": {
-            "TrainingImage": image_for(to.images, job.image_family, job.instance_type),
-            "TrainingInputMode": "File",
-        },
+        "AlgorithmSpecification": {"TrainingImage": image(job, to), "TrainingInputMode": "File"},
         "RoleArn": to.role_arn,
-        "InputDataConfig": [
-            channel("train", job.dataset_uri),
-            channel("config", f"{home}/config/"),
-        ],
+        "InputDataConfig": [channel(name, uri) for name, uri in channels(job, home).items() if uri],
         "HyperParameters": {"config": "config.json"},
         "OutputDataConfig": {"S3OutputPath": f"{home}/output"} | encrypted,
         "CheckpointConfig": {"S3Uri": f"{home}/checkpoints"},
-        "ResourceConfig": {"InstanceType": job.instance_type, "InstanceCount": 1, "VolumeSizeInGB": VOLUME_GB} | volume,
-        "StoppingCondition": {"MaxRuntimeInSeconds": job.max_runtime_seconds},
+        "ResourceConfig": {
+            "InstanceType": job.instance_type,
+            "InstanceCount": job.instance_count,
+            "VolumeSizeInGB": VOLUME_GB,
+        }
+        | volume,
+        "EnableManagedSpotTraining": job.managed_spot,
+        "StoppingCondition": {"MaxRuntimeInSeconds": job.max_runtime_seconds}
+        | ({"MaxWaitTimeInSeconds": longest(job)} if job.managed_spot else {}),
         "EnableNetworkIsolation": True,
         "Environment": {"SLIPWAY_STAGE": to.stage, "SLIPWAY_JOB_ID": job.id},
         "Tags": [{"Key": name, "Value": value} for name, value in tags(job, to).items()],
@@ -81,7 +83,28 @@ def config(job: Job, to: Deployment) -> dict[str, Any]:
         "stage": to.stage,
         "training_type": job.training_type,
         "parameters": job.parameters,
+        "column_mapping": job.column_mapping,
     }
+
+
+def channels(job: Job, home: str) -> dict[str, str | None]:
+    """Return the folders that the container finds, by name, and where S3 has them; None for one that it lacks."""
+    return {
+        "train": job.dataset_uri,
+        "examples": job.examples_uri,
+        "model": job.base_model_uri,
+        "config": f"{home}/config/",
+    }
+
+
+def image(job: Job, to: Deployment) -> str:
+    """Return the image that trains a job: the one it was first submitted with, or that of the job it repeats."""
+    return job.image_uri or image_for(to.images, job.image_family, job.instance_type)
+
+
+def longest(job: Job) -> int:
+    """Return the seconds that SageMaker may take for a job, waiting for spare instances included."""
+    return job.max_runtime_seconds + (SPOT_WAIT_SECONDS if job.managed_spot else 0)
 
 
 def channel(name: str, uri: str) -> dict[str, Any]:

@@ -15,13 +15,14 @@ from lambdas.common.store import now
 from tests.journeys.checks import datasets
 from tests.journeys.checks.models import begin_segment, expect_no_uploads
 from tests.journeys.checks.world import NO_TOKEN, CheckFailed, World, expect, until
-from tests.journeys.conftest import PARAMETERS
+from tests.journeys.conftest import PARAMETERS, upload
 
 UNSUBMITTED: dict[str, Any] = {
     "status": "pending",
     "stage": "queued",
     "batch_job_id": None,
     "client_token": None,
+    "batch_priority": None,
     "attempts": None,
     "artefact": None,
     "log_stream": None,
@@ -29,6 +30,7 @@ UNSUBMITTED: dict[str, Any] = {
 }
 STOPPED: dict[str, Any] = UNSUBMITTED | {"stop_requested_at": now()}
 PART = 8 * 1024 * 1024  # larger objects are copied in parts
+HIGH = 100  # what Batch is told of the priority `high`
 SEQUENCE = itertools.count(1000)
 
 
@@ -67,6 +69,15 @@ def is_terminated(world: World, batch_job: str) -> bool:
     return found["status"] == "FAILED" or found.get("isTerminated", False)
 
 
+def prioritised(world: World, id: str) -> None:
+    """Give a job a priority that Batch was not told."""
+    world.records.change("jobs", world.user_id, id, priority="high")
+
+
+def priority_at_batch(world: World, batch_job: str) -> int:
+    return world.batch.describe_service_job(jobId=batch_job)["schedulingPriority"]
+
+
 def leftovers(world: World) -> str:
     """Leave what a deletion that did not finish leaves of a job: a wait, a file, a metric point; return its id."""
     id = world.id_of_deleted("jobs")
@@ -83,7 +94,8 @@ def expect_swept(world: World, id: str) -> None:
 
 
 def job_requests(world: World) -> None:
-    """A job on another's shared data set is started, read and stopped; an ended one shows its log and is deleted."""
+    """A job on another's shared data set is started, read and stopped; one that goes on from a model is held, and ends
+    at once; an ended one shows its capsule and its log and is deleted; the queues are shown."""
     request = {"name": "Check", "dataset_id": world.shared["id"], "parameters": PARAMETERS}
     id = world.owner.call("POST", "/jobs", request)["id"]
     try:
@@ -93,6 +105,15 @@ def job_requests(world: World) -> None:
         world.owner.call("POST", f"/jobs/{id}/stop")
     finally:
         forget(world, id)
+    texts = upload(world.owner, [{"text": f"The {number}. sentence"} for number in range(10)])
+    base = {"model_id": world.job["model"]["model_id"]}
+    request = {"name": "Check", "dataset_id": texts["id"], "training_type": "llm", "base_model": base, "hold": True}
+    held = world.owner.call("POST", "/jobs", request)["id"]
+    expect(held in world.record("models", world.job["model"]["id"])["holds"], "its base model is held")
+    expect(world.owner.call("POST", f"/jobs/{held}/stop")["status"] == "cancelled", "a held job ends at once")
+    expect(world.owner.call("GET", "/jobs/queue")["items"][0]["instances"] > 0, "the queues are shown")
+    capsule = world.owner.call("GET", f"/jobs/{world.job['id']}/capsule")
+    expect(capsule["versions"] is not None, "the capsule is the one that was stored")
     ended = world.copy("jobs", world.job["id"], under_way=False, log_stream=None)
     expect(world.owner.call("GET", f"/jobs/{ended}/logs")["items"] != [], "its log is read")
     world.owner.call("DELETE", f"/jobs/{ended}")
@@ -122,7 +143,7 @@ def job_submission(world: World) -> None:
 
 
 def stop_during_submission(world: World) -> None:
-    """A job that is stopped while it is submitted is terminated at Batch."""
+    """A job that is stopped while it is submitted is terminated at Batch, which knows the priority it got meanwhile."""
     id = world.copy("jobs", world.job["id"], **UNSUBMITTED)
     # The function tries again, a moment later each time.
     throttled = {"service": "batch", "operation": "ListServiceJobs", "error": "ThrottlingException", "calls": [1, 2]}
@@ -130,10 +151,13 @@ def stop_during_submission(world: World) -> None:
         submission = pool.submit(world.invoke, "jobs_submit", world.event(id) | {"token": NO_TOKEN})
         until(lambda: world.keys(world.jobs_bucket, f"{world.user_id}/{id}/config/"), "the job is being submitted")
         revision = world.record("jobs", id)["revision"] + 1
-        world.records.change("jobs", world.user_id, id, stop_requested_at=now(), revision=revision)
+        changes = {"stop_requested_at": now(), "priority": "high"}
+        world.records.change("jobs", world.user_id, id, revision=revision, **changes)
     try:
         submission.result()
-        expect(is_terminated(world, world.record("jobs", id)["batch_job_id"]), "Batch has terminated the job")
+        batch_job = world.record("jobs", id)["batch_job_id"]
+        expect(is_terminated(world, batch_job), "Batch has terminated the job")
+        expect(priority_at_batch(world, batch_job) == HIGH, "Batch knows its priority")
     finally:
         forget(world, id)
 
@@ -175,8 +199,12 @@ def broken_workflow(world: World) -> None:
 
 
 def job_control(world: World) -> None:
-    """The control task stops a job, and removes what a deleted one left."""
+    """The control task changes a job's priority, stops it, and removes what a deleted one left."""
     with queued(world) as (id, batch_job):
+        prioritised(world, id)
+        world.invoke("jobs_control", world.event(id) | {"action": "prioritise"})
+        expect(priority_at_batch(world, batch_job) == HIGH, "Batch knows its priority")
+        expect(world.record("jobs", id)["batch_priority"] == "high", "and the job that Batch does")
         world.invoke("jobs_control", world.event(id) | {"action": "stop"})
         expect(is_terminated(world, batch_job), "Batch has terminated the job")
     deleted = leftovers(world)
@@ -185,12 +213,15 @@ def job_control(world: World) -> None:
 
 
 def job_watching(world: World) -> None:
-    """The schedule sweeps a deleted job, ends one that ended unseen, starts one; an event finds its own."""
+    """The schedule sweeps a deleted job, ends one that ended unseen, starts one, tells Batch the priority of one; an
+    event finds its own."""
     deleted, ended = leftovers(world), running(world, NO_TOKEN)
     unstarted = world.copy("jobs", world.job["id"], **STOPPED)
     try:
-        with queued(world) as (waiting, _):
+        with queued(world) as (waiting, batch_job):
+            prioritised(world, waiting)
             world.invoke("jobs_watch", {"detail-type": "Scheduled Event"})
+            expect(priority_at_batch(world, batch_job) == HIGH, "Batch knows its priority")
             world.invoke(
                 "jobs_watch", {"detail-type": "Batch Service Job State Change", "detail": {"jobName": waiting}}
             )

@@ -140,14 +140,21 @@ class TextClassificationParameters(TextParameters):
 class NerParameters(TextParameters):
     """Parameters of `ner`."""
 
+    max_length: int = Field(256, ge=8, le=8192, description="Tokens read at a time; longer texts are read in parts.")
+
 
 class ImageClassificationParameters(HuggingFaceParameters):
     """Parameters of `image_classification`."""
 
-    architecture: Literal["vit-tiny", "vit-small"] = Field(
+    architecture: Literal["vit-mini", "vit-tiny", "vit-small", "vit-base"] = Field(
         "vit-tiny", description="What to train from fresh weights; a base model brings its own."
     )
-    image_size: int = Field(224, ge=16, le=2048, description="Width and height in pixels that images are brought to.")
+    image_size: int = Field(
+        224,
+        ge=16,
+        le=2048,
+        description="Width and height in pixels that images are brought to; a base model keeps its own.",
+    )
     augmentation: bool = Field(
         True, description="Show each image a little changed every time, cut and mirrored, while training."
     )

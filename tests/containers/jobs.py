@@ -118,11 +118,11 @@ class Job:
         process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         server = Server(f"http://127.0.0.1:{port}", process)
         try:
-            until(server.is_ready, "the server is ready")
+            until(server.is_ready, "the server is ready", seconds=120)  # PyTorch takes its time on a busy machine
             yield server
         finally:
             process.terminate()
-            server.stderr = process.communicate(timeout=20)[1]
+            server.stderr = process.communicate(timeout=60)[1]
 
 
 @dataclass

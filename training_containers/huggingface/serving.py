@@ -18,7 +18,7 @@ Predict = Callable[[list[Any], dict[str, Any]], list[Any]]  # (instances, parame
 MAX_INSTANCES = 1000
 TASKS = {
     "text-classification": "text_serving",
-    "token-classification": "text_serving",
+    "token-classification": "entity_serving",
     "text-generation": "generation_serving",
     "text-to-image": "generation_serving",
     "image-classification": "image_serving",

@@ -1,4 +1,4 @@
-"""Answers of text classifiers and of models that find entities."""
+"""Answers of text classifiers."""
 
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,9 @@ from training_containers.huggingface.serving import Predict
 
 
 def load(folder: Path, manifest: dict[str, Any]) -> Predict:
-    """Return predictions of {label, score, scores} for each text, or of {entities} with the place of each."""
+    """Return predictions of {label, score, scores} for each text."""
     device = 0 if torch.cuda.is_available() else -1
     cut: dict[str, Any] = {"truncation": True, "max_length": manifest["max_length"]}
-    if manifest["task"] == "token-classification":
-        find = pipeline("token-classification", str(folder), device=device, aggregation_strategy="first")
-        return lambda instances, _: [{"entities": entities(found)} for found in find(texts(instances))]
     classify = pipeline("text-classification", str(folder), device=device, top_k=None)
     return lambda instances, _: [classes(scores) for scores in classify(texts(instances), **cut)]
 
@@ -34,17 +31,3 @@ def classes(scores: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the likeliest class, and how likely each is."""
     best = max(scores, key=lambda one: one["score"])
     return {"label": best["label"], "score": best["score"], "scores": {one["label"]: one["score"] for one in scores}}
-
-
-def entities(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return entities as JSON: the pipeline's scores are NumPy's."""
-    return [
-        {
-            "entity": one["entity_group"],
-            "score": float(one["score"]),
-            "text": one["word"].strip(),
-            "start": int(one["start"]),
-            "end": int(one["end"]),
-        }
-        for one in found
-    ]

@@ -56,6 +56,8 @@ def fresh(architecture: str, tokenizer: PreTrainedTokenizerBase, resolution: int
             beta_start=0.00085,
             beta_end=0.012,
             beta_schedule="scaled_linear",
+            # In the thickest noise this asks for the image itself, of which only the caption tells: it is heeded soon.
+            prediction_type="v_prediction",
             clip_sample=False,
             set_alpha_to_one=False,
             steps_offset=1,

@@ -11,9 +11,10 @@ NAME = "capsule.json"
 
 
 def capsule(job: Job, manifest: dict[str, Any] | None = None) -> Capsule:
-    """Return a job's capsule; what only its container knows is in its manifest."""
-    said = manifest or {}
-    parameters = said.get("parameters")
+    """Return a job's capsule; what only its container knows is in its manifest, which a script may have written."""
+    said = {name: value for name, value in (manifest or {}).items() if isinstance(value, dict)}
+    parameters, versions = said.get("parameters"), said.get("versions")
+    seed = (parameters or job.parameters).get("seed")
     base = job.base_model
     return Capsule(
         job_id=job.id,
@@ -35,8 +36,10 @@ def capsule(job: Job, manifest: dict[str, Any] | None = None) -> Capsule:
         base_model=CapsuleModel(reference=base_reference(job), id=job.base_model_id or "") if base else None,
         given_parameters=job.parameters,
         parameters=parameters,
-        seed=(parameters or job.parameters).get("seed"),
-        versions=said.get("versions"),
+        seed=seed if isinstance(seed, int) else None,
+        versions={str(name): str(version) for name, version in versions.items()}
+        if isinstance(versions, dict)
+        else None,
         instance=CapsuleInstance(
             type=job.instance_type,
             count=job.instance_count,

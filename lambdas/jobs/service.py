@@ -73,8 +73,9 @@ def begin(caller: Caller, request: JobCreate, id: str, repeats: Job | None = Non
     training_type = TRAINING_TYPES[request.training_type]
     parameters = training_type.checked(request.parameters)
     data = datasets.for_training(caller, request.dataset_id, request.dataset_version)
-    column_mapping = roles(data, request.training_type, parameters)
     script = script_of(caller, request)
+    # The mapping of a dataset may be changed, its versions never.
+    column_mapping = repeats.column_mapping if repeats else roles(data, request.training_type, parameters)
     if repeats and data.sha256 != repeats.dataset_sha256:
         raise Conflict(f"{repeats.id} cannot be run again: its data has changed since.")
     instance_type = allowed_instance_type(request.instance_type, caller)
@@ -83,6 +84,8 @@ def begin(caller: Caller, request: JobCreate, id: str, repeats: Job | None = Non
         update={"instance_type": allowed_instance_type(request.deploy.instance_type, caller, "deploy.instance_type")}
     )
     base = base_version(caller, request)
+    if repeats and base and base.id != repeats.base_model_id:
+        raise Conflict(f"{repeats.id} cannot be run again: its base model was deleted, and another has its name.")
     held = request.hold or request.not_before is not None
     job = Job(
         owner=caller.username,

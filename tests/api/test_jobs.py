@@ -23,6 +23,7 @@ from tests.api.jobs import (
     holders,
     new_job,
     new_llm,
+    of,
     record,
     recover,
     table,
@@ -200,10 +201,26 @@ class TestRerun:
         configs = [training_request.config(one, deployment()) | {"job_id": ""} for one in (first, second)]
         assert configs[0] == configs[1]
 
-    def test_a_newer_version_of_the_data_changes_nothing(self, ada: ApiClient, dataset: str) -> None:
-        job = created(ada, new_job(dataset))
+    def test_another_column_mapping_of_the_dataset_changes_nothing(self, ada: ApiClient) -> None:
+        dataset = texts(ada)
+        job = created(ada, new_llm(dataset))
+        other = {"column_mapping": {"messages": "text"}}
+        assert ApiClient(datasets_handler(), ada.username).patch(f"/datasets/{dataset}", other).status == 200
         again = created_again(ada, job)
         assert (again["dataset_version"], again["rerun_of"]) == (1, job["id"])
+        assert record(again).column_mapping == record(job).column_mapping == {"text": "text"}
+
+    def test_a_base_model_of_the_same_name_is_not_the_same(self, api: Callable[..., ApiClient], ada: ApiClient) -> None:
+        models = api("models", username=ada.username)
+        version = registry.ready(models)
+        job = created(ada, new_llm(texts(ada), base_model={"model_id": "iris"}))
+        assert record(created_again(ada, job)).base_model_id == version["id"]
+        for made in of(ada.username):
+            end({"user_id": made.owner, "id": made.id})
+        assert models.delete(registry.at(version)).status == 204
+        registry.ready(models)
+        refused = ada.post(f"/jobs/{job['id']}/rerun")
+        assert refused.status == 409 and "another has its name" in refused.body["detail"]
 
     def test_it_says_when_the_data_is_gone(self, ada: ApiClient, dataset: str) -> None:
         job = created(ada, new_job(dataset))

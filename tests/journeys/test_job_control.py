@@ -81,7 +81,7 @@ def test_users_take_turns_and_priority_orders_each_ones_own(
             assert ada.call("GET", "/jobs/usage")["jobs"] == 4
 
             ada.call("PATCH", f"/jobs/{ids[ada, 'low']}", {"priority": "high"})
-            eventually(lambda: position(ada, ids[ada, "low"]) < position(ada, ids[ada, "high"]))
+            eventually(lambda: 1 <= (position(ada, ids[ada, "low"]) or 0) < (position(ada, ids[ada, "high"]) or 0))
         finally:
             for api, id in made:
                 api.call("POST", f"/jobs/{id}/stop")

@@ -1,7 +1,5 @@
 """The order in which the local AWS Batch starts waiting jobs, and its resources as CloudFormation makes them."""
 
-from random import Random
-
 import pytest
 
 from local.batch.attempts import training_name
@@ -20,35 +18,6 @@ def waiting(*jobs: tuple[str, str, int]) -> list[Waiting]:
 
 def order(jobs: list[Waiting], used: dict[str, float], distribution: list | None) -> list[str]:
     return [job.id for job in dispatch_order(jobs, used, distribution)]
-
-
-def by_cost(jobs: list[Waiting], used: dict[str, int], weights: dict[str, float]) -> list[str]:
-    """The same rule, told otherwise: within a share highest priority first, then oldest, and each job costs what its
-    share has used before it; whoever costs least, starts. Costs rise within a share, so one sort merges the shares."""
-    costs: dict[str, float] = {}
-    for share in {job.share for job in jobs}:
-        total = used.get(share, 0)
-        for job in sorted((job for job in jobs if job.share == share), key=lambda job: (-job.priority, job.created)):
-            costs[job.id] = total * weights[share]
-            total += 60 * job.capacity
-    return [job.id for job in sorted(jobs, key=lambda job: (costs[job.id], job.created))]
-
-
-def test_200_random_loads_start_as_an_independent_model_says() -> None:
-    random = Random(2026)
-    for _ in range(200):
-        users = [f"user{n}" for n in range(random.randint(1, 6))]
-        weights = {user: random.choice([0.125, 0.5, 1.0, 2.0]) for user in users}
-        used = {user: random.randrange(0, 3600, 60) for user in random.sample(users, random.randint(0, len(users)))}
-        jobs = [
-            Waiting(f"job{n}", random.choice(users), random.choice([10, 50, 100]), n, random.randint(1, 4))
-            for n in range(random.randint(0, 40))
-        ]
-        random.shuffle(jobs)
-        distribution = [{"shareIdentifier": user, "weightFactor": weight} for user, weight in weights.items()]
-        assert order(jobs, {user: float(seconds) for user, seconds in used.items()}, distribution) == by_cost(
-            jobs, used, weights
-        )
 
 
 def test_the_share_that_used_least_goes_first_whatever_the_priorities() -> None:

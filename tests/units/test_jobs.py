@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas.jobs import progress, training_request
+from lambdas.jobs import capsule, progress, queues, training_request
 from lambdas.jobs.outcome import observe, reason_of
 from lambdas.jobs.schemas import Job, RegisteredModel
 from lambdas.jobs.service import model_id_from
@@ -180,6 +180,46 @@ class TestOutcome:
 
     def test_a_failure_without_words_still_says_where_to_look(self) -> None:
         assert "logs" in reason_of(None)
+
+
+class TestCapsule:
+    def test_it_has_what_the_container_said(self) -> None:
+        manifest = {"parameters": {"epochs": 100, "seed": 7}, "versions": {"python": "3.13.1"}}
+        image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/cdk-container-assets:" + "c" * 64
+        found = capsule.capsule(job(image_uri=image, rerun_of="job-1"), manifest)
+        assert (found.seed, found.parameters, found.versions) == (7, manifest["parameters"], manifest["versions"])
+        assert (found.image.code_hash, found.rerun_of) == ("c" * 64, "job-1")
+
+    @pytest.mark.parametrize(
+        "manifest", [None, {}, {"parameters": [1], "versions": "new"}, {"parameters": {"seed": "x"}}]
+    )
+    def test_a_script_may_say_anything_or_nothing(self, manifest: dict[str, Any] | None) -> None:
+        found = capsule.capsule(job(), manifest)
+        assert (found.seed, found.versions, found.given_parameters) == (None, None, job().parameters)
+
+
+class TestQueue:
+    @pytest.fixture(autouse=True)
+    def stage(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("INSTANCE_TYPES", '{"ml.m5.large": 2}')
+
+    @pytest.mark.parametrize(
+        ("front", "said"),
+        [
+            (["mine"], "It is next in the queue of ml.m5.large, of which 2 of 2 are in use."),
+            (["other", "mine"], "It is number 2 in the queue of ml.m5.large, of which 2 of 2 are in use: users take "),
+            (["other"], "AWS Batch is about to queue or to start it."),
+            (["other"] * 100, "It is behind the first 100 in the queue of ml.m5.large"),
+        ],
+    )
+    def test_why_a_job_waits_is_what_batch_shows_and_no_more(self, front: list[str], said: str) -> None:
+        found = queues.Snapshot(front, 2.0)
+        assert queues.why_queued(job(batch_job_id="mine"), found).startswith(said)
+
+    def test_the_reason_of_batch_is_told(self) -> None:
+        waits = job(batch_job_id="mine", reason="CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY")
+        said = queues.why_queued(waits, queues.Snapshot(["mine"], 0.0))
+        assert said.endswith("; AWS Batch says: CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY.")
 
 
 class TestParameters:

@@ -56,6 +56,13 @@ def queued(world: World, token: str = NO_TOKEN) -> Iterator[tuple[str, str]]:
         forget(world, id)
 
 
+@contextmanager
+def waiting(world: World) -> Iterator[tuple[str, str]]:
+    """A job that Batch keeps waiting behind those that have the places there are, and its Batch job."""
+    with queued(world), queued(world), queued(world) as last:
+        yield last
+
+
 def forget(world: World, id: str) -> None:
     """Remove a job: at Batch, its record, its wait, its execution."""
     for queue in world.batch.describe_job_queues()["jobQueues"]:
@@ -170,6 +177,12 @@ def job_submission(world: World) -> None:
 
 def stop_during_submission(world: World) -> None:
     """A job that is stopped while it is submitted is terminated at Batch, which knows the priority it got meanwhile."""
+    with queued(world), queued(world):  # they have the places there are
+        stop_while_submitted(world)
+
+
+def stop_while_submitted(world: World) -> None:
+    """Submit a job, and stop it and change its priority at that moment."""
     id = world.copy("jobs", world.job["id"], **UNSUBMITTED)
     # The function tries again, a moment later each time.
     throttled = {"service": "batch", "operation": "ListServiceJobs", "error": "ThrottlingException", "calls": [1, 2]}
@@ -226,7 +239,7 @@ def broken_workflow(world: World) -> None:
 
 def job_control(world: World) -> None:
     """The control task changes a job's priority, stops it, writes its log to a file, and removes what one left."""
-    with queued(world) as (id, batch_job):
+    with waiting(world) as (id, batch_job):
         prioritised(world, id)
         world.invoke("jobs_control", world.event(id) | {"action": "prioritise"})
         expect(priority_at_batch(world, batch_job) == HIGH, "Batch knows its priority")
@@ -247,17 +260,15 @@ def job_watching(world: World) -> None:
     deleted, ended = leftovers(world), running(world, NO_TOKEN)
     unstarted = world.copy("jobs", world.job["id"], **STOPPED)
     try:
-        with queued(world) as (waiting, batch_job), queued(world) as (silent, _):
-            prioritised(world, waiting)
+        with waiting(world) as (behind, batch_job), queued(world) as (silent, _):
+            prioritised(world, behind)
             attempts = world.record("jobs", world.job["id"])["attempts"]
             still = {"status": "running", "stage": "training", "progress": {"sequence": 0}, "log_stream": None}
             started = {"started_at": "2026-01-01T00:00:00Z", "attempts": attempts}
             world.records.change("jobs", world.user_id, silent, **started, **still)
             world.invoke("jobs_watch", {"detail-type": "Scheduled Event"})
             expect(priority_at_batch(world, batch_job) == HIGH, "Batch knows its priority")
-            world.invoke(
-                "jobs_watch", {"detail-type": "Batch Service Job State Change", "detail": {"jobName": waiting}}
-            )
+            world.invoke("jobs_watch", {"detail-type": "Batch Service Job State Change", "detail": {"jobName": behind}})
         expect_swept(world, deleted)
         expect(world.execution("Train", unstarted) is not None, "its workflow has started")
         until(lambda: world.record("jobs", ended)["status"] == "completed", "the job is completed", seconds=5)

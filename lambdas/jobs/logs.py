@@ -52,13 +52,15 @@ def lines(job: Job, limit: int, cursor: str | None) -> Page[LogLine]:
     stream, token = _position(job, cursor) if cursor else (_next_stream(job, ""), "")
     if stream is None:
         return Page(items=[], next_cursor=None)
-    answer = aws.client("logs").get_log_events(
-        logGroupName=LOG_GROUP,
-        logStreamName=stream,
-        limit=limit,
-        startFromHead=True,
-        **({"nextToken": token} if token else {}),
-    )
+    client, page = aws.client("logs"), {"nextToken": token} if token else {}
+    try:
+        answer = client.get_log_events(
+            logGroupName=LOG_GROUP, logStreamName=stream, limit=limit, startFromHead=True, **page
+        )
+    except (client.exceptions.InvalidParameterException, client.exceptions.ResourceNotFoundException) as error:
+        if cursor is None:
+            raise
+        raise _no_cursor() from error
     items = [LogLine(time=_iso(event["timestamp"]), message=event["message"]) for event in answer["events"]]
     following = f"{stream} {answer['nextForwardToken']}"
     if not items and token == answer["nextForwardToken"]:
@@ -73,9 +75,13 @@ def _position(job: Job, cursor: str) -> tuple[str, str]:
     """Return the stream and the token of a cursor; raises BadRequest unless the stream is the job's own."""
     stream, _, token = decode_cursor(cursor).partition(" ")
     if not any(stream.startswith(f"{attempt.training_job_name}/") for attempt in job.attempts):
-        wrong = "The cursor is not one of this job's log; start again without it."
-        raise BadRequest(wrong, errors=[{"field": "cursor", "message": "not a cursor of this log"}])
+        raise _no_cursor()
     return stream, token
+
+
+def _no_cursor() -> BadRequest:
+    wrong = "The cursor is not one of this job's log; start again without it."
+    return BadRequest(wrong, errors=[{"field": "cursor", "message": "not a cursor of this log"}])
 
 
 def _next_stream(job: Job, after: str) -> str | None:
@@ -103,8 +109,10 @@ def download(job: Job) -> LogDownload:
             status="ready", url=url, bytes=made.bytes, made_at=made.made_at, expires_in_seconds=URL_SECONDS
         )
     if not _is_asked_for(job):
-        job = JOBS.settle(job, unless=_is_asked_for, log_asked_for_at=now())
-        control("log", job)
+        asked = now()
+        job = JOBS.settle(job, unless=_is_asked_for, log_asked_for_at=asked)
+        if job.log_asked_for_at == asked:  # and nobody else at the same moment
+            control("log", job)
     return LogDownload(status="preparing", retry_after_seconds=RETRY_SECONDS)
 
 

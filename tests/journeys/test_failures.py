@@ -104,16 +104,18 @@ class TestContainers:
         self, platform: Platform, member: ApiClient, dataset: dict[str, Any]
     ) -> None:
         job = start_long_job(member, dataset)
-        for look in member.follow(f"/jobs/{job['id']}", lambda found: found["utilization"] is not None):
+        for look in member.follow(
+            f"/jobs/{job['id']}", lambda found: bool(found["utilization"] and found["progress"]["step"])
+        ):
             job = look
         assert (job["status"], job["secondary_status"]) == ("running", "Training")
-        assert job["heartbeat_age_seconds"] < 60 and job["progress"]["step"] > 0
+        assert job["heartbeat_age_seconds"] < 60 and job["time_left_seconds"] > 0
         assert job["utilization"]["cpu"]["peak"] > 0 and job["utilization"]["gpu"] is None
         member.call("POST", f"/jobs/{job['id']}/stop")
         job = member.wait(f"/jobs/{job['id']}", *ENDED)
         assert (job["status"], job["model"]["version"]) == ("cancelled", None)
         assert (job["heartbeat_age_seconds"], job["failure"]) == (None, None)
-        for look in member.follow(f"/jobs/{job['id']}", lambda found: found["utilization"] is not None):
+        for look in member.follow(f"/jobs/{job['id']}", lambda found: bool(found["utilization"])):
             job = look  # it keeps what it used, written right after its end
         prefix = f"{member.username}/{job['id']}/checkpoints/"
         kept = platform.client("s3").list_objects_v2(Bucket=platform.outputs["JobsBucket"], Prefix=prefix)

@@ -23,6 +23,7 @@ from tests.local.services import until
 from tests.platform import Platform
 
 VERSION = "3.27.0"
+SERVICES = ("s3", "logs", "ecr", "ec2", "cloudwatch", "sagemaker")
 PARAMETERS = {"target": "diagnosis", "algorithm": "xgboost", "epochs": 8}
 
 # What a user of the SDK writes. `default_bucket` is given: the SDK would ask STS at an address of its own for a name.
@@ -64,6 +65,18 @@ def sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return environment / "bin" / "python"
 
 
+@pytest.fixture(scope="module")
+def role(platform: Platform) -> str:
+    """A role as the SDK wants it before it sends anything: ours has less, as its containers are in no network."""
+    iam = platform.client("iam")
+    trust = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    made = iam.create_role(RoleName="sdk", AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))
+    given = {"Effect": "Allow", "Action": [f"{name}:*" for name in SERVICES], "Resource": "*"}
+    policy = {"Version": "2012-10-17", "Statement": [given]}
+    iam.put_role_policy(RoleName="sdk", PolicyName="all", PolicyDocument=json.dumps(policy))
+    return made["Role"]["Arn"]
+
+
 def image_uri(platform: Platform) -> str:
     """The URI of our tabular image, as the platform deployed it."""
     images = (platform.files.read("deployed.json") or {})["images"]
@@ -74,13 +87,13 @@ def image_uri(platform: Platform) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["train", None], ids=["as a command of source code", "as the image's own program"])
 def test_model_trainer_trains_with_our_image(
-    command: str | None, platform: Platform, sdk: Path, rows: list[dict[str, Any]], tmp_path: Path
+    command: str | None, platform: Platform, role: str, sdk: Path, rows: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     bucket, s3 = platform.outputs["JobsBucket"], platform.client("s3")
     s3.put_object(Bucket=bucket, Key="sdk/data/rows.csv", Body=to_csv(rows))
     asked = {
         "bucket": bucket,
-        "role": platform.outputs["ExecutionRoleArn"],
+        "role": role,
         "image": image_uri(platform),
         "command": command,
         "data": f"s3://{bucket}/sdk/data/",

@@ -18,7 +18,7 @@ from transformers import set_seed
 from training_containers.common import checkpoints
 from training_containers.common.contract import TrainingError, read_json_object
 from training_containers.common.parameters import parameter
-from training_containers.huggingface import captioned_images, examples, latent_diffusion, pretrained, trainer
+from training_containers.huggingface import examples, images, latent_diffusion, pretrained, trainer
 from training_containers.huggingface.encoders import SPECIAL_TOKENS
 from training_containers.huggingface.latent_diffusion import LEVELS, Batches, Denoising, Reconstruction, encode, seeded
 from training_containers.huggingface.parameters import TrainingParameters
@@ -65,7 +65,7 @@ def train(run: Run[Parameters]) -> Report:
     given = run.parameters
 
     # --------------------------------------------------------------------------------------------------------- data
-    training, test = examples.split(run, captioned_images.load(run))
+    training, test = examples.split(run, images.load(run, "text"))
 
     # -------------------------------------------------------------------------------------------------------- model
     set_seed(given.seed)
@@ -101,9 +101,11 @@ def train(run: Run[Parameters]) -> Report:
     pipeline.to(device)
 
     # ------------------------------------------------------------------------------------------------------ batches
+    files = images.ImageFiles(run.paths.channel("train"))
+
     def pixels(rows: dict[str, list[Any]]) -> dict[str, Any]:
-        images = [captioned_images.pixels(path, given.resolution) for path in rows["image"]]
-        return {"pixels": images, "text": rows["text"]}
+        squares = [latent_diffusion.pixels(files.image(place), given.resolution) for place in rows["image"]]
+        return {"pixels": squares, "text": rows["text"]}
 
     def tokens(texts: list[str]) -> torch.Tensor:
         found = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")
@@ -129,14 +131,14 @@ def train(run: Run[Parameters]) -> Report:
 
     def loss_of(batch: dict[str, Any], step: int, generator: torch.Generator) -> torch.Tensor:
         """The loss of a batch; its random numbers come from the generator alone."""
-        images = batch["pixels"].to(device)
+        squares = batch["pixels"].to(device)
         if given.flip:
-            mirrored = torch.rand(len(images), generator=generator) < 0.5
-            images = torch.where(mirrored.to(device)[:, None, None, None], images.flip(-1), images)
+            mirrored = torch.rand(len(squares), generator=generator) < 0.5
+            squares = torch.where(mirrored.to(device)[:, None, None, None], squares.flip(-1), squares)
         if step < first:
-            return reconstruct(images, generator)
+            return reconstruct(squares, generator)
         with accelerator.autocast():
-            codes = encode(vae, images, generator)
+            codes = encode(vae, squares, generator)
         noise = torch.randn(codes.shape, generator=generator).to(device)
         times = torch.randint(denoising.levels, (len(codes),), generator=generator).to(device)
         unnamed = torch.rand(len(codes), generator=generator) < WITHOUT_CAPTION

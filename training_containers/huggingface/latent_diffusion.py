@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from PIL import Image, ImageOps
 from torch import nn
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerBase
@@ -143,3 +145,9 @@ class Batches:
         if epoch != self.epoch:
             self.epoch, self.order = epoch, torch.randperm(self.rows, generator=seeded(self.seed, epoch))
         return int(self.order[position])
+
+
+def pixels(image: Image.Image, resolution: int) -> torch.Tensor:
+    """Return the middle square of an image as numbers from -1 to 1, of shape (3, resolution, resolution)."""
+    square = ImageOps.fit(image, (resolution, resolution), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1).float() / 127.5 - 1.0

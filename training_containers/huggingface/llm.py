@@ -20,6 +20,7 @@ from training_containers.common.contract import TrainingError
 from training_containers.common.parameters import parameter
 from training_containers.huggingface import conversations, examples, pretrained, trainer
 from training_containers.huggingface.decoders import ARCHITECTURES, SPECIAL_TOKENS, VOCABULARY, adapter
+from training_containers.huggingface.length_grouped import LengthGrouped
 from training_containers.huggingface.parameters import TrainingParameters
 from training_containers.huggingface.run import Report, Run
 
@@ -83,7 +84,7 @@ def train(run: Run[Parameters]) -> Report:
         model = AutoModelForCausalLM.from_config(config, attn_implementation=fast.attention)
 
     # ----------------------------------------------------------------------------------------------------- training
-    training_loop = SFTTrainer(
+    training_loop = FineTuning(
         model=model,
         args=trainer.arguments(
             run,
@@ -138,6 +139,10 @@ def train(run: Run[Parameters]) -> Report:
     )
 
 
+class FineTuning(LengthGrouped, SFTTrainer):
+    """TRL's supervised fine-tuning, with examples of like length in a batch."""
+
+
 @dataclass(frozen=True)
 class Fast:
     """How a model computes, by what the machine has."""
@@ -159,7 +164,7 @@ def fast_settings(numbers: dict[str, bool], packing: bool = True) -> Fast:
     if packing and flash:
         arguments: dict[str, Any] = {"packing": True, "packing_strategy": "bfd", "eval_packing": False}
     else:
-        arguments = {"train_sampling_strategy": "group_by_length"}
+        arguments = {}
     # Fused normalisation and rotations, where the image has them.
     arguments["use_liger_kernel"] = gpu and is_liger_kernel_available()
     return Fast("flash_attention_2" if flash else "sdpa", arguments)

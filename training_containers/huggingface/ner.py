@@ -10,13 +10,13 @@ from transformers import (
     AutoTokenizer,
     DataCollatorForTokenClassification,
     EvalPrediction,
-    Trainer,
     set_seed,
 )
 
 from training_containers.common.parameters import parameter
 from training_containers.huggingface import entities, examples, pretrained, trainer
 from training_containers.huggingface.encoders import ARCHITECTURES, SPECIAL_TOKENS
+from training_containers.huggingface.length_grouped import LengthGrouped
 from training_containers.huggingface.parameters import TrainingParameters
 from training_containers.huggingface.run import Report, Run
 
@@ -82,10 +82,10 @@ def train(run: Run[Parameters]) -> Report:
 
     own = training.column_names
     tokenized = test.map(tokens, batched=True, remove_columns=own)
-    training_loop = Trainer(
+    training_loop = LengthGrouped(
         model=model,
         # Texts of like length in a batch: less padding to compute.
-        args=trainer.arguments(run, train_sampling_strategy="group_by_length"),
+        args=trainer.arguments(run),
         train_dataset=training.map(tokens, batched=True, remove_columns=own),
         eval_dataset=tokenized,
         data_collator=DataCollatorForTokenClassification(tokenizer),

@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 
-from training_containers.common import checkpoints
+from training_containers.common import checkpoints, custom
 from training_containers.common.contract import Paths, TrainingError, read_job, run_training
 from training_containers.common.parameters import parse
 from training_containers.common.progress import Progress
@@ -34,6 +34,8 @@ def train(paths: Paths) -> None:
     """Run the job; raises TrainingError for what its owner can mend, Stopped after SIGTERM."""
     shutdown = Shutdown()
     job = read_job(paths)
+    if job.training_type == "custom":
+        return custom.train(paths, job, shutdown)
     rank = int(os.environ.get("RANK", "0"))
     found = checkpoints.newest(paths.checkpoints)
     state = found.state if found else {}

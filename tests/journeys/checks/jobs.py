@@ -271,7 +271,7 @@ def job_watching(world: World) -> None:
             world.invoke("jobs_watch", {"detail-type": "Batch Service Job State Change", "detail": {"jobName": behind}})
         expect_swept(world, deleted)
         expect(world.execution("Train", unstarted) is not None, "its workflow has started")
-        until(lambda: world.record("jobs", ended)["status"] == "completed", "the job is completed", seconds=5)
+        until(lambda: world.record("jobs", ended)["status"] == "completed", "the job is completed", seconds=20)
     finally:
         for id in (deleted, unstarted, ended):
             forget(world, id)

@@ -51,7 +51,7 @@ def jsonl(rows: list[dict[str, Any]]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
-def pictures(count: int, size: int = 16, shuffled: bool = False) -> tuple[bytes, str]:
+def pictures(count: int, size: int = 8, shuffled: bool = False) -> tuple[bytes, str]:
     """A ZIP of pictures, and examples.jsonl with a caption of each; a quarter is held out, never shuffled."""
     generator = random.Random(2)
     names = list(COLOURS)

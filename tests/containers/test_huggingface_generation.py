@@ -23,14 +23,14 @@ from tests.containers.jobs import Job
 pytestmark = pytest.mark.thorough
 
 LANGUAGE = {"learning_rate": 3e-3, "epochs": 6, "gradient_checkpointing": False}
-AUTOENCODER_STEPS, DENOISING_STEPS = 60, 100
+AUTOENCODER_STEPS, DENOISING_STEPS = 40, 60
 PICTURES = {
     "learning_rate": 2e-3,
-    "resolution": 16,
+    "resolution": 8,
     "autoencoder_steps": AUTOENCODER_STEPS,
     "max_steps": DENOISING_STEPS,
     "gradient_checkpointing": False,
-    "checkpoint_every": 50,
+    "checkpoint_every": 40,
 }
 
 
@@ -171,9 +171,9 @@ def test_diffusion_learns_to_see_the_noise_and_to_paint_what_the_caption_says(pi
     assert_without_pickle(picture_model)
 
 
-def test_with_the_captions_of_other_pictures_the_colour_does_not_follow(hf_job):
+def test_with_the_captions_of_other_pictures_the_colour_does_not_follow(hf_job, picture_model):
     control = picture_job(hf_job, shuffled=True).trained()
-    assert metrics(control)["test_loss"] < metrics(control)["test_untrained_loss"]
+    assert metrics(control)["test_loss"] > 1.4 * metrics(picture_model)["test_loss"]
     wanted = [("blue", "blue")] * 2 + [("red", "red")] * 2
     assert sorted(samples(control)) != wanted
 

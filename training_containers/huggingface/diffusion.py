@@ -295,10 +295,13 @@ def pictures(
     """Write a picture for each caption, and return which is whose."""
     folder.mkdir(parents=True)
     pipeline.set_progress_bar_config(disable=True)
-    made = []
-    for number, text in enumerate(texts):
-        size = {"height": resolution, "width": resolution, "num_inference_steps": SAMPLE_STEPS}
-        [image] = pipeline(text, generator=torch.Generator().manual_seed(0), **size).images  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
+    made: Any = pipeline(
+        texts,
+        height=resolution,
+        width=resolution,
+        num_inference_steps=SAMPLE_STEPS,
+        generator=[torch.Generator().manual_seed(0) for _ in texts],
+    )
+    for number, image in enumerate(made.images):
         image.save(folder / f"{number}.png")
-        made.append({"prompt": text, "file": f"samples/{number}.png"})
-    return made
+    return [{"prompt": text, "file": f"samples/{number}.png"} for number, text in enumerate(texts)]

@@ -56,7 +56,6 @@ def train(run: Run[Parameters]) -> Report:
     # --------------------------------------------------------------------------------------------------------- data
     data, form = conversations.load(run)
     training, test = examples.split(run, data)
-    conversational = not isinstance(training[0][form[0]], str)
 
     # -------------------------------------------------------------------------------------------------------- model
     set_seed(given.seed)
@@ -132,7 +131,6 @@ def train(run: Run[Parameters]) -> Report:
         manifest={
             "architecture": model.config.model_type,
             "form": " and ".join(form),
-            "conversational": conversational,
             "max_length": training_loop.args.max_length,
             "rows": {"train": len(training), "test": len(test)},
         },

@@ -76,7 +76,7 @@ class Job:
 
     def run(self, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [self.commands / "train"], env=self.environment(**environment), capture_output=True, text=True, timeout=300
+            [self.commands / "train"], env=self.environment(**environment), capture_output=True, text=True, timeout=900
         )
 
     def trained(self) -> "Job":

@@ -154,7 +154,9 @@ def reconcile(owner: str, id: str) -> None:
         reconcile_unsubmitted(job)
         return
     observation = look_at(job)
-    changes = observation.changes or ({} if observation.outcome else watchdog.look(job))
+    changes = observation.changes
+    if observation.outcome is None:
+        changes = changes | watchdog.look(job.model_copy(update=changes))
     if changes:
         try:
             job = JOBS.update(job, **changes)

@@ -5,10 +5,15 @@ RUN := .venv/bin/python
 VENV := .venv/.installed
 # Trust what this machine trusts, also behind a company's proxy.
 export UV_SYSTEM_CERTS := 1
+# Who told pip where wheels lie means uv too: a CPU build of PyTorch there saves gigabytes of CUDA.
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+ifeq ($(UV_FIND_LINKS),)
+export UV_TORCH_BACKEND ?= auto
+endif
 export NODE_USE_SYSTEM_CA := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up status down reset env test-fast test test-all lint type synth bench openapi lock deploy destroy doctor admin rebuild-index logs
+.PHONY: help demo up status down reset env test-fast test test-all lint type synth bench openapi lock deploy destroy doctor admin check-script rebuild-index logs
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { gsub(/[$$][$$]/, "$$", $$2); printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +79,7 @@ bench: $(VENV)  ## figures as JSON, each a ratio against something run beside it
 	@$(RUN) -m benchmarks.dispatch
 	@$(RUN) -m benchmarks.registry
 	@$(RUN) -m benchmarks.profiling
+	@$(RUN) -m benchmarks.gpu
 
 openapi: $(VENV)  ## write openapi.json from the routes
 	@$(RUN) -m lambdas.system.openapi
@@ -81,6 +87,8 @@ openapi: $(VENV)  ## write openapi.json from the routes
 lock: $(VENV)  ## resolve every *.in into its requirements.txt
 	@for name in lambdas/requirements lambdas/processing/requirements training_containers/tabular/requirements requirements; do \
 	  .venv/bin/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-header $$name.in -o $$name.txt; done
+	@cd training_containers/huggingface && $(abspath .venv/bin/uv) pip compile -q --universal --python-version 3.11 --no-emit-index-url --generate-hashes \
+	  --no-header --excludes base.txt requirements.in -o requirements.txt
 
 # What an operator does on AWS; stage `local` is the platform on this machine. YES=1 agrees beforehand.
 STAGED = $(or $(STAGE),$(error Say which stage, for instance STAGE=dev))
@@ -96,6 +104,10 @@ doctor: $(VENV)  ## say what the AWS account lacks for STAGE=, and the command f
 
 admin: $(VENV)  ## make USERNAME= an admin of STAGE=; EMAIL= creates the account
 	@$(RUN) -m operations.admin $(STAGED) $(or $(USERNAME),$(error Say who: USERNAME=ada)) $(EMAIL)
+
+check-script: $(VENV)  ## run a custom script as the platform would: SCRIPT=<folder or ZIP>; DATA= PARAMETERS= ENTRY_POINT=
+	@$(RUN) -m operations.check_script $(or $(SCRIPT),$(error Say which: SCRIPT=examples/custom_script)) $(if $(DATA),--data $(DATA)) \
+	  $(if $(PARAMETERS),--parameters '$(PARAMETERS)') $(if $(ENTRY_POINT),--entry-point $(ENTRY_POINT))
 
 rebuild-index: $(VENV)  ## make the model registry of STAGE= again from what is beside the files in S3
 	@$(RUN) -m operations.rebuild_index $(STAGED)

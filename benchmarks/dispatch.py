@@ -24,7 +24,7 @@ from local.images import Images
 from local.outputs import Deployment
 
 ROUNDS = 7
-GOAL_SECONDS = 1.0
+GOAL_SECONDS = 0.5
 PARAMETERS = {"target": "diagnosis", "algorithm": "logistic_regression"}
 PASSWORD = "Correct-horse-7"
 ENDED = ("completed", "failed", "cancelled")

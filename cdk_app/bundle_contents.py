@@ -87,7 +87,7 @@ CONTENTS = {
         name="processing",
         sources=(
             *("lambdas/__init__.py", "lambdas/processing/**/*.py"),
-            *("lambdas/common/__init__.py", "lambdas/common/aws.py"),
+            *("lambdas/common/__init__.py", "lambdas/common/aws.py", "lambdas/common/zip_directory.py"),
         ),
         requirements=ROOT / "lambdas" / "processing" / "requirements.txt",
         services=frozenset({"s3"}),

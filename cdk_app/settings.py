@@ -1,5 +1,6 @@
 """What the owner of a stage may choose: read from cdk.json's context "stages", checked before anything is built."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -47,6 +48,12 @@ class Settings(Model):
     """Keep tables, buckets and users when their stack is deleted, and refuse to delete it."""
     training_instance_types: Annotated[dict[InstanceType, PositiveInt], Field(min_length=1)] = {"ml.m5.large": 2}
     """Instance types that jobs and endpoints may ask for, and how many of each may train at once."""
+    member_instance_types: list[InstanceType] = []
+    """Those of them that members may ask for; all when empty. Admins may ask for every one."""
+    max_jobs_per_user: Annotated[int, Field(ge=1, le=10_000)] = 20
+    """Training jobs of one user that wait or run at once; held ones do not count."""
+    max_instance_hours_per_user: Annotated[int, Field(ge=1)] | None = None
+    """Instance-hours that one user's jobs may take in a calendar month; no limit when null."""
     stalled_after_minutes: Annotated[int, Field(ge=5, le=24 * 60)] = 30
     """How long a running job may print nothing before it is marked as stalled."""
     password_minimum_length: Annotated[int, Field(ge=6, le=99)] = 8
@@ -76,8 +83,17 @@ class Settings(Model):
     cors_origins: Annotated[list[Origin], Field(min_length=1)] = ["*"]
     """Where browsers may call the API and upload from. Tokens travel in a header, so `*` gives nothing away."""
 
+    @property
+    def has_gpus(self) -> bool:
+        """Whether any instance type has NVIDIA GPUs: SageMaker's families g and p do."""
+        return any(re.match(r"ml\.[gp]\d", instance_type) for instance_type in self.training_instance_types)
+
     @model_validator(mode="after")
-    def sign_up_fits(self) -> Self:
+    def settings_fit(self) -> Self:
+        if unknown := set(self.member_instance_types) - set(self.training_instance_types):
+            raise ValueError(
+                f"member_instance_types are not among training_instance_types: {', '.join(sorted(unknown))}"
+            )
         if (self.sign_up == "domains") != bool(self.sign_up_domains):
             raise ValueError("sign_up_domains belongs to sign_up `domains`: give both or neither")
         if self.auto_confirm and self.sign_up != "open":

@@ -60,10 +60,12 @@ def client(home: Home, running: Running, service: str) -> Any:
 
 
 def build_images(place: Path, tell: Callable[[str], None]) -> None:
-    """Make every image of the assembly, all at once, so that the first job of each need not wait for it."""
+    """Make the images of the assembly, all at once, so that the first job of each need not wait; large ones may."""
 
     def build(source: dict[str, Any]) -> None:
         context, dockerfile = place / source["directory"], source.get("dockerFile", "Dockerfile")
+        if images.is_large((context / dockerfile).parent):
+            return
         if not images.located(context, dockerfile).python.exists():
             tell(f"Installing the packages of the {Path(dockerfile).parent.name} image (once) ...")
         images.build(context, dockerfile)

@@ -15,8 +15,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from threading import Lock
 
 import uv
 
@@ -30,13 +32,14 @@ PROGRAM = PurePosixPath("/opt/program")  # where our images keep their own code
 def build(context: Path, dockerfile: str) -> Image:
     """Make what `docker build --file <dockerfile> <context>` would. Raises PlatformError when packages do not install.
 
-    The Dockerfile's folder is the image's family, and holds its requirements.txt.
+    The Dockerfile's folder is the image's family, and holds its requirements.txt, and base.txt where its base image
+    brings libraries.
     """
     image = located(context, dockerfile)
     if not image.directory.exists():
         install_sources(context, dockerfile, image.directory)
     if not image.python.exists():
-        install_environment((context / dockerfile).with_name("requirements.txt"), image.python.parent.parent)
+        install_environment((context / dockerfile).parent, image.python.parent.parent)
     return image
 
 
@@ -47,8 +50,9 @@ def located(context: Path, dockerfile: str) -> Image:
         sources.update(f"{target}\0{file.stat().st_mode & 0o111}\0".encode())
         sources.update(hashlib.sha256(file.read_bytes()).digest())
     machine = f"{sys.platform} {platform.machine()} {platform.python_version()}"
-    requirements = (context / dockerfile).with_name("requirements.txt").read_bytes()
-    environment = hashlib.sha256(machine.encode() + b"\0" + requirements)
+    environment = hashlib.sha256(machine.encode())
+    for file in requirements((context / dockerfile).parent):
+        environment.update(b"\0" + file.read_bytes())
     python = CACHE / "environments" / environment.hexdigest()[:20] / "bin" / "python"
     return Image(
         directory=CACHE / "images" / sources.hexdigest()[:20],
@@ -89,16 +93,28 @@ def install_sources(context: Path, dockerfile: str, directory: Path) -> None:
         keep(program, directory)
 
 
-def install_environment(requirements: Path, environment: Path) -> None:
-    """Install the locked requirements into a new environment, whole or not at all."""
+def is_large(family: Path) -> bool:
+    """Whether an image's base brings libraries, PyTorch for one: gigabytes that only a job of it should wait for."""
+    return (family / "base.txt").exists()
+
+
+def requirements(family: Path) -> list[Path]:
+    """What an image's family needs: what its base image brings, where that is more than Python, then its own lock."""
+    return [file for file in (family / "base.txt", family / "requirements.txt") if file.exists()]
+
+
+def install_environment(family: Path, environment: Path) -> None:
+    """Install what a family needs into a new environment, whole or not at all."""
     environment.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=environment.parent) as partial:
         made = Path(partial) / "environment"
         run_uv("venv", "--quiet", "--relocatable", "--python", sys.executable, str(made))
+        *base, locked = requirements(family)
         # Byte code once here, instead of at the start of every job.
-        run_uv(
-            "pip", "sync", "--quiet", "--compile-bytecode", "--python", str(made / "bin" / "python"), str(requirements)
-        )
+        install = ("pip", "install", "--quiet", "--compile-bytecode", "--python", str(made / "bin" / "python"))
+        for file in base:
+            run_uv(*install, "--requirement", str(file))
+        run_uv(*install, "--no-deps", "--require-hashes", "--requirement", str(locked))
         keep(made, environment)
 
 
@@ -123,13 +139,15 @@ class Images:
 
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
+        self._making = defaultdict[str, Lock](Lock)
 
     def resolve(self, uri: str) -> Image:
-        """The image behind a URI. Raises ImageNotFound when the assembly has none or it is no longer in the cache."""
+        """The image behind a URI, made if it is not in the cache. Raises ImageNotFound with the reason."""
         source = self.deployment.images().get(uri)
         if source is None:
             raise ImageNotFound(f"No image of this platform is called {uri}.")
-        image = located(Path(source["directory"]), source["dockerfile"])
-        if not (image.directory.exists() and image.python.exists()):
-            raise ImageNotFound(f"The image {uri} is not in the cache any more; run `make up` to make it again.")
-        return image
+        with self._making[uri]:  # jobs that start together wait for the one that makes it
+            try:
+                return build(Path(source["directory"]), source["dockerfile"])
+            except PlatformError as error:
+                raise ImageNotFound(str(error)) from error

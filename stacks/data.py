@@ -80,8 +80,11 @@ class Data:
         for name, bucket in self.buckets.items():
             arns[f"{name}-bucket"] = [bucket_arn(stack, bucket)]
             arns[f"{name}-bucket/*"] = [f"{bucket_arn(stack, bucket)}/*"]
-        arns["jobs-bucket/config"] = [f"{bucket_arn(stack, self.buckets['jobs'])}/*/config/config.json"]
-        arns["jobs-bucket/logs"] = [f"{bucket_arn(stack, self.buckets['jobs'])}/*/logs/*"]
+        jobs = bucket_arn(stack, self.buckets["jobs"])
+        arns["jobs-bucket/config"] = [f"{jobs}/*/config/config.json"]
+        arns["jobs-bucket/capsule"] = [f"{jobs}/*/capsule.json"]
+        arns["jobs-bucket/scripts"] = [f"{jobs}/*/scr-*/script.zip"]
+        arns["jobs-bucket/logs"] = [f"{jobs}/*/logs/*"]
         datasets = bucket_arn(stack, self.buckets["datasets"])
         arns["datasets-bucket/files"] = [f"{datasets}/*/files/*", f"{datasets}/*/files.json"]
         arns["datasets-bucket/processed"] = [f"{datasets}/*/processed/*"]

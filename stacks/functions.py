@@ -100,8 +100,9 @@ FUNCTIONS = {
     ),
     "jobs": api(
         "lambdas.jobs.handler.handler",
-        "JOBS_TABLE JOBS_BUCKET WAITS_TABLE DATASETS_TABLE DATASETS_BUCKET TRAIN_WORKFLOW_ARN JOBS_CONTROL_FUNCTION "
-        "INSTANCE_TYPES",
+        "JOBS_TABLE JOBS_BUCKET WAITS_TABLE DATASETS_TABLE DATASETS_BUCKET MODELS_TABLE MODELS_BUCKET "
+        "TRAIN_WORKFLOW_ARN JOBS_CONTROL_FUNCTION QUEUES INSTANCE_TYPES MEMBER_INSTANCE_TYPES MAX_JOBS_PER_USER "
+        "MAX_INSTANCE_HOURS_PER_USER",
     ),
     "jobs_submit": Spec(
         "lambdas.jobs.tasks.submit",
@@ -109,7 +110,7 @@ FUNCTIONS = {
     ),
     "jobs_register": Spec(
         "lambdas.jobs.tasks.register",
-        "JOBS_TABLE WAITS_TABLE DATASETS_TABLE MODELS_TABLE MODELS_INDEX_TABLE MODELS_BUCKET",
+        "JOBS_TABLE WAITS_TABLE JOBS_BUCKET DATASETS_TABLE MODELS_TABLE MODELS_INDEX_TABLE MODELS_BUCKET",
         memory=1024,  # it reads the whole model once, for its SHA-256
         timeout=900,
     ),
@@ -128,15 +129,20 @@ FUNCTIONS = {
     "endpoints": api(
         "lambdas.endpoints.handler.handler",
         "STAGE ENDPOINTS_TABLE WAITS_TABLE MODELS_TABLE MODELS_BUCKET DEPLOY_WORKFLOW_ARN TEARDOWN_WORKFLOW_ARN "
-        "INSTANCE_TYPES",
+        "INSTANCE_TYPES MEMBER_INSTANCE_TYPES",
     ),
     "endpoints_deploy": Spec(
         "lambdas.endpoints.tasks.deploy",
         "STAGE ENDPOINTS_TABLE WAITS_TABLE MODELS_TABLE IMAGES EXECUTION_ROLE_ARN VPC_CONFIG KMS_KEY_ARN",
     ),
+    "endpoints_follow": Spec(
+        "lambdas.endpoints.chain.follow",
+        "STAGE ENDPOINTS_TABLE WAITS_TABLE JOBS_TABLE MODELS_TABLE MODELS_BUCKET DEPLOY_WORKFLOW_ARN",
+    ),
     "endpoints_watch": Spec(
         "lambdas.endpoints.tasks.watch",
-        "STAGE ENDPOINTS_TABLE WAITS_TABLE MODELS_TABLE DEPLOY_WORKFLOW_ARN TEARDOWN_WORKFLOW_ARN",
+        "STAGE ENDPOINTS_TABLE WAITS_TABLE JOBS_TABLE MODELS_TABLE MODELS_BUCKET DEPLOY_WORKFLOW_ARN "
+        "TEARDOWN_WORKFLOW_ARN",
         timeout=300,
     ),
     "system": api("lambdas.system.handler.handler", ""),
@@ -181,6 +187,9 @@ class Functions(dict[str, Function]):
             "MAX_DATASET_BYTES": str(settings.max_dataset_bytes),
             "MAX_MODEL_BYTES": str(settings.max_model_bytes),
             "STORAGE_QUOTA_BYTES": str(settings.storage_quota_bytes),
+            "MEMBER_INSTANCE_TYPES": json.dumps(settings.member_instance_types),
+            "MAX_JOBS_PER_USER": str(settings.max_jobs_per_user),
+            "MAX_INSTANCE_HOURS_PER_USER": str(settings.max_instance_hours_per_user or ""),
             "IMPORT_BUCKETS": json.dumps(settings.import_buckets),
             "STALLED_AFTER_MINUTES": str(settings.stalled_after_minutes),
             "KMS_KEY_ARN": settings.kms_key_arn or "",

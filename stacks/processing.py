@@ -62,6 +62,7 @@ def image(scope: Construct) -> str:
         platform=ecr_assets.Platform.LINUX_AMD64,  # what SageMaker runs, whatever this machine is
         exclude=[
             *("*", "!lambdas/__init__.py", "!lambdas/processing"),
+            *("!lambdas/common/__init__.py", "!lambdas/common/zip_directory.py"),
             *("**/__pycache__", "**/*.md", "**/requirements.in"),
             "lambdas/processing/tasks.py",  # the function's
         ],

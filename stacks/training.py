@@ -11,7 +11,9 @@ from cdk_app.settings import Settings
 from stacks.execution_role import execution_role
 
 CONTAINERS = Path(__file__).resolve().parent.parent / "training_containers"
-FAMILIES = ["tabular"]
+FAMILIES = ["tabular", "huggingface"]
+# What PyTorch's images build on; the Dockerfile names the one for CPUs, so that a stage without GPUs builds no other.
+GPU_BASES = {"huggingface": "public.ecr.aws/deep-learning-containers/pytorch:2.13-cu133-amzn2023-sagemaker"}
 SHARE_DECAY_SECONDS = 6 * 3600  # what somebody used this long ago counts half against them
 # A job at the head of a queue that cannot start blocks everybody behind it; a day of waiting is enough.
 STUCK = {
@@ -26,6 +28,9 @@ class Training(Construct):
     def __init__(self, scope: Construct, id: str, *, settings: Settings, buckets: dict[str, str]) -> None:
         super().__init__(scope, id)
         self.images = {family: image(self, family).image_uri for family in FAMILIES}
+        if settings.has_gpus:
+            for family, base in GPU_BASES.items():
+                self.images[f"{family}-gpu"] = image(self, family, base).image_uri
         self.role = execution_role(self, settings=settings, buckets=buckets)
         # Fair share: users take turns; priorities order one user's own jobs.
         policy = batch.CfnSchedulingPolicy(
@@ -105,13 +110,17 @@ def queue(scope: Construct, instance_type: str, instances: int, scheduling_polic
     return made.attr_job_queue_arn
 
 
-def image(scope: Construct, family: str) -> ecr_assets.DockerImageAsset:
-    """Return the container image of a family; it is built when it is published, not when the stack is synthesised."""
+def image(scope: Construct, family: str, base: str | None = None) -> ecr_assets.DockerImageAsset:
+    """Return the image of a family, on another base than its Dockerfile's if one is given.
+
+    It is built when it is published, not when the stack is synthesised.
+    """
     return ecr_assets.DockerImageAsset(
         scope,
-        f"{family.capitalize()}Image",
+        f"{family.capitalize()}{'Gpu' if base else ''}Image",
         directory=str(CONTAINERS),
         file=f"{family}/Dockerfile",
+        build_args={"BASE": base} if base else None,
         platform=ecr_assets.Platform.LINUX_AMD64,  # what SageMaker runs, whatever this machine is
         exclude=[
             "*",

@@ -22,17 +22,24 @@ WORKFLOWS = {
     ),
     "scan": ("models/scan.asl.json", {"ModelsProcessArn": "models_process", "ModelsScanArn": "models_scan"}),
     "archive": ("models/archive.asl.json", {"ModelsArchiveArn": "models_archive"}),
-    "train": ("jobs/train.asl.json", {"JobsSubmitArn": "jobs_submit", "JobsRegisterArn": "jobs_register"}),
     "deploy": ("endpoints/deploy.asl.json", {"EndpointsDeployArn": "endpoints_deploy"}),
     "teardown": ("endpoints/teardown.asl.json", {"EndpointsDeployArn": "endpoints_deploy"}),
+    "train": (  # its last function starts `deploy`, which therefore comes first
+        "jobs/train.asl.json",
+        {
+            "JobsSubmitArn": "jobs_submit",
+            "JobsRegisterArn": "jobs_register",
+            "EndpointsFollowArn": "endpoints_follow",
+        },
+    ),
 }
 
 
 def add_workflows(scope: Construct, settings: Settings, functions: Functions) -> dict[str, str]:
     """Make the workflows and the functions they call; return workflow -> ARN, and tell the other functions."""
-    functions.add(*dict.fromkeys(key for _, called in WORKFLOWS.values() for key in called.values()))
     arns = {}
     for name, (definition, called) in WORKFLOWS.items():
+        functions.add(*(key for key in called.values() if key not in functions))
         machine = StateMachine(
             scope,
             f"{name.capitalize()}Workflow",

@@ -20,7 +20,12 @@ from lambdas.common.transactions import Write, transact
 
 def now() -> str:
     """Return the time as ISO 8601 in UTC with milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return iso(datetime.now(UTC))
+
+
+def iso(time: datetime) -> str:
+    """Return a time as records have it, by which they sort."""
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Entity(BaseModel):

@@ -1,10 +1,14 @@
 """Conditional writes, done together or not at all; each knows the error to raise when its condition fails."""
 
+import random
+import time
 from typing import Any, Self
 
 from lambdas.common import aws
 from lambdas.common.errors import Stale
 from lambdas.common.items import serializer
+
+TURNS = 10
 
 
 class Write:
@@ -48,3 +52,17 @@ def transact(*writes: Write) -> None:
             if reason.get("Code") == "ConditionalCheckFailed":
                 raise write.failure from error
         raise Stale("Somebody else changed the same records at the same moment; try again.") from error
+
+
+def transact_in_turn(*writes: Write) -> None:
+    """Do as `transact`, again and ever later while others change the same records; raises Stale in the end.
+
+    For writes that are right whatever the others wrote, such as those on counters; their own failures are not Stale.
+    """
+    for turn in range(TURNS):
+        try:
+            return transact(*writes)
+        except Stale:
+            if turn == TURNS - 1:
+                raise
+            time.sleep(random.uniform(0, 0.02 * 2**turn))

@@ -19,6 +19,7 @@ LIST = "files.json"
 MANIFEST = "manifest.json"
 PROCESSED = "processed/"  # what processing may write to
 CONVERTED = f"{PROCESSED}converted/"
+EXAMPLES = f"{PROCESSED}examples/"
 LISTED = TypeAdapter(list[StoredFile])
 
 
@@ -141,3 +142,15 @@ def write(key: str, content: bytes) -> None:
     aws.client("s3").put_object(
         Bucket=variable("DATASETS_BUCKET"), Key=key, Body=content, ContentType="application/json"
     )
+
+
+def training_uri(version: Version, converted: list[StoredFile]) -> str:
+    """Return the S3 prefix of what trains: what was converted, else the files where they lie."""
+    if version.source and version.source.mode == "reference" and not converted:
+        return version.source.s3_uri
+    return f"s3://{variable('DATASETS_BUCKET')}/{version.prefix}{CONVERTED if converted else FILES}"
+
+
+def examples_uri(version: Version) -> str:
+    """Return the S3 prefix of examples.jsonl, which has a line for each image."""
+    return f"s3://{variable('DATASETS_BUCKET')}/{version.prefix}{EXAMPLES}"

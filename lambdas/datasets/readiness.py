@@ -8,9 +8,10 @@ from pydantic import BaseModel
 from lambdas.datasets import image_checks, tabular_checks
 from lambdas.datasets.checks import Check, Examples, at_least, defect, duplicates, filled, present, shorter
 from lambdas.datasets.class_checks import balanced, classes, repeated_classes, tags
-from lambdas.datasets.column_mapping import TrainingType, detect
+from lambdas.datasets.column_mapping import ROLES, TrainingType, detect
 from lambdas.datasets.problems import Problem, either
 from lambdas.datasets.profile import Profile
+from lambdas.datasets.schemas import DatasetNeeds
 
 # What the usual models read of one example; a token is about four characters of English.
 MOST_CHARACTERS = 2000  # 512 tokens: BERT and its kin
@@ -169,6 +170,17 @@ NEEDS: dict[TrainingType, Needs] = {
     ),
     "custom": Needs(takes={}, layout="", fewest=1, problems=(), warnings=()),  # the user's script reads anything
 }
+
+
+def needs_of(training_type: TrainingType) -> DatasetNeeds:
+    """Return what data a training type takes, in words and by role."""
+    needs = NEEDS[training_type]
+    return DatasetNeeds(
+        takes={type: list(formats) for type, formats in needs.takes.items()},
+        layout=needs.layout or "Whatever the script reads.",
+        fewest_examples=needs.fewest,
+        columns=[[role.name for role in roles] for roles in ROLES[training_type]],
+    )
 
 
 def readiness(

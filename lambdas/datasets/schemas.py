@@ -209,3 +209,12 @@ class Storage(BaseModel):
     used_bytes: int
     quota_bytes: int
     max_dataset_bytes: int
+
+
+class DatasetNeeds(BaseModel):
+    """What data a training type takes."""
+
+    takes: dict[str, list[str]] = Field(description="Type of dataset -> its formats; any of both when empty.")
+    layout: str
+    fewest_examples: int
+    columns: list[list[str]] = Field(description="Sets of roles that columns play, any one of which is enough.")

@@ -13,6 +13,7 @@ from lambdas.common.uploads import UploadPlan
 from lambdas.datasets import column_mapping, files, imports, readiness, storage, versions
 from lambdas.datasets.profile import Profile
 from lambdas.datasets.readiness import Readiness, TrainingType
+from lambdas.datasets.readiness import needs_of as needs_of  # the jobs call it
 from lambdas.datasets.records import DATASETS, VERSIONS, versions_of
 from lambdas.datasets.requests import DatasetCreate, DatasetUpdate, VersionCreate
 from lambdas.datasets.schemas import (
@@ -276,6 +277,8 @@ class TrainingData:
     version: int
     uri: str
     """The prefix whose objects train."""
+    examples: str | None
+    """Of images: the prefix of examples.jsonl, which has a line for each."""
     sha256: str | None
     profile: Profile
 
@@ -294,7 +297,12 @@ def for_training(caller: Caller, id: str, number: int | None) -> TrainingData:
         for file in manifest.files:
             refuse_changed(file)
     return TrainingData(
-        dataset, version.version, data_uri(version, manifest.converted), version.sha256, manifest.profile
+        dataset=dataset,
+        version=version.version,
+        uri=files.training_uri(version, manifest.converted),
+        examples=files.examples_uri(version) if dataset.type == "image" else None,
+        sha256=version.sha256,
+        profile=manifest.profile,
     )
 
 
@@ -304,14 +312,6 @@ def refuse_changed(file: StoredFile) -> None:
         imports.refuse_change(file)
     except imports.SourceChanged as error:
         raise Conflict(str(error)) from error
-
-
-def data_uri(version: Version, converted: list[StoredFile]) -> str:
-    """Return the S3 prefix of what trains: what was converted, else the files where they lie."""
-    if version.source and version.source.mode == "reference" and not converted:
-        return version.source.s3_uri
-    folder = files.CONVERTED if converted else files.FILES
-    return f"s3://{variable('DATASETS_BUCKET')}/{version.prefix}{folder}"
 
 
 def hold(dataset: Dataset, holder: str) -> Write:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from lambdas.common.instances import image_for
 from lambdas.endpoints.schemas import Endpoint
 
 VARIANT = "main"  # a fixed name: blue/green updates need the new configuration to keep it
@@ -23,7 +24,10 @@ def create_model(endpoint: Endpoint, to: Deployment) -> dict[str, Any]:
     """Return the arguments of sagemaker:CreateModel."""
     request: dict[str, Any] = {
         "ModelName": endpoint.endpoint_name,
-        "PrimaryContainer": {"Image": to.images[endpoint.image_family], "ModelDataUrl": endpoint.artefact},
+        "PrimaryContainer": {
+            "Image": image_for(to.images, endpoint.image_family, endpoint.instance_type),
+            "ModelDataUrl": endpoint.artefact,
+        },
         "ExecutionRoleArn": to.role_arn,
         "EnableNetworkIsolation": True,
         "Tags": tags(endpoint, to),

@@ -6,20 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from lambdas.common.instances import InstanceType
 from lambdas.common.store import Entity
-from lambdas.models.schemas import ModelName, Username, Verdict, VersionOrAlias
+from lambdas.models.schemas import ModelReference, Verdict
 
 Status = Literal["creating", "updating", "in_service", "sleeping", "failed", "deleting"]
 DisplayName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
-
-
-class ModelReference(BaseModel):
-    """A version in the registry, by name or alias; the latest when `version` is absent, yours when `user_id` is."""
-
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
-
-    model_id: ModelName
-    version: VersionOrAlias | None = None
-    user_id: Username | None = None
 
 
 class EndpointCreate(BaseModel):

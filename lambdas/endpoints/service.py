@@ -12,6 +12,7 @@ from lambdas.common.ids import new_id
 from lambdas.common.instances import allowed_instance_type
 from lambdas.common.pages import Page
 from lambdas.common.store import EntityStore, now
+from lambdas.common.transactions import Write
 from lambdas.endpoints.schemas import AcceptedRisk, Endpoint, EndpointCreate
 from lambdas.models import service as models
 from lambdas.models.schemas import ModelVersion
@@ -33,27 +34,31 @@ def create(caller: Caller, request: EndpointCreate) -> Endpoint:
     """Accept a deployment: hold the model version, store the endpoint, start its workflow.
 
     Raises NotFound for a model the caller may not see, Conflict for one that cannot be served, BadRequest for an
-    instance type that this stage does not have.
+    instance type that the caller may not have.
     """
+    return begin(caller, request, allowed_instance_type(request.instance_type, caller), new_id("ep"))
+
+
+def begin(caller: Caller, request: EndpointCreate, instance_type: str, id: str, *also: Write) -> Endpoint:
+    """Do as `create`, on an instance type that was allowed before, and together with `also` or not at all."""
     owner = request.model.user_id or caller.username
     version = models.find(caller, owner, request.model.model_id, request.model.version)
     risk = accepted_risk(version, caller, request.accept_risk)
     artefact = servable(version)
-    id = new_id("ep")
     endpoint = Endpoint(
         owner=caller.username,
         id=id,
         name=request.name,
         model=request.model.model_copy(update={"version": version.version, "user_id": owner}),
         model_version_id=version.id,
-        instance_type=allowed_instance_type(request.instance_type),
+        instance_type=instance_type,
         instance_count=request.instance_count,
         endpoint_name=f"slipway-{variable('STAGE')}-{id}",
         image_family=version.image or "",
         artefact=artefact,
         accepted_risk=risk,
     )
-    ENDPOINTS.create(endpoint, waits.opening(id, endpoint.owner), models.hold(version, id))
+    ENDPOINTS.create(endpoint, waits.opening(id, endpoint.owner), models.hold(version, id), *also)
     workflows.start("DEPLOY_WORKFLOW_ARN", endpoint.owner, id)
     return endpoint
 
@@ -66,8 +71,7 @@ def accepted_risk(version: ModelVersion, caller: Caller, accepts: bool) -> Accep
     name = f"{version.model_id} {version.version}"
     if version.verdict == "malicious":
         raise Conflict(f"{name} is blocked and cannot be deployed: {version.reason}")
-    trained_here = version.job_id is not None and version.verdict == "unscanned"
-    if version.verdict == "clean" or trained_here:
+    if models.trusted(version):
         return None
     if not accepts:
         raise Conflict(

@@ -13,12 +13,13 @@ from lambdas.common.environment import mapping, optional, variable
 from lambdas.common.errors import NotFound, Stale
 from lambdas.common.observability import logger
 from lambdas.common.transactions import Write
-from lambdas.endpoints import endpoint_request
+from lambdas.endpoints import chain, endpoint_request
 from lambdas.endpoints.schemas import Endpoint
 from lambdas.endpoints.service import ENDPOINTS
 from lambdas.models import service as models
 
 Event = dict[str, Any]
+FOLLOWING = "ep-job-"  # what a completed job leaves under way when it asked for an endpoint
 MISSING = {"ValidationException", "ResourceNotFound"}  # what SageMaker calls a name it does not have
 
 
@@ -179,7 +180,10 @@ def reconcile_id(id: str) -> None:
 
 
 def reconcile(owner: str, id: str) -> None:
-    """Make one endpoint's record, workflow and SageMaker agree."""
+    """Make one endpoint's record, workflow and SageMaker agree; begin one that a job asked for."""
+    if id.startswith(FOLLOWING):
+        chain.follow_job(owner, id.removeprefix("ep-"))
+        return
     endpoint = ENDPOINTS.get(owner, id)
     described = describe(endpoint.endpoint_name)
     status = described["EndpointStatus"] if described else None

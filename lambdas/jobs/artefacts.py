@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lambdas.common import objects
+from lambdas.jobs import capsule
 from lambdas.jobs.schemas import Job
 from lambdas.jobs.training_types import TRAINING_TYPES
 from lambdas.models import service as models
@@ -33,23 +34,26 @@ def register(job: Job) -> ModelVersion:
     assert job.model.id is not None  # given by the step that calls this
     manifest = report["manifest.json"]
     training = TRAINING_TYPES[job.training_type]
+    made_of = capsule.capsule(job, manifest)
+    capsule.store(job, made_of)
     return models.register_trained(
         job.owner,
         job.model.id,
         (bucket, key),
-        report,
+        report | {capsule.NAME: made_of.model_dump(mode="json")},
         results_of(report["metrics.json"]),
         model_id=job.model.model_id,
         name=job.name,
         description=job.description,
-        framework=manifest.get("framework", "other"),
-        model_type=training.model_type(manifest),
+        framework=manifest.get("framework", training.framework),
+        model_type=training.model_type_of(manifest),
         algorithm=manifest.get("algorithm"),
         parameters=job.parameters,
-        image=job.image_family,
+        image=None if job.training_type == "custom" else job.image_family,  # nobody knows how to serve it
         job_id=job.id,
         training_dataset=job.dataset_id,
         dataset_version=job.dataset_version,
+        base_model=capsule.base_reference(job) if job.base_model else None,
     )
 
 

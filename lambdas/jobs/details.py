@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from lambdas.jobs import hints, history, logs, progress, utilization, watchdog
-from lambdas.jobs.schemas import Job, JobDetails, JobPublic
+from lambdas.jobs import hints, history, logs, progress, queues, utilization, watchdog
+from lambdas.jobs.schemas import Job, JobDetails
 from lambdas.jobs.training_types import TRAINING_TYPES
 from lambdas.jobs.watched import Utilization
 
@@ -22,7 +22,7 @@ def of(job: Job) -> JobDetails:
     used = utilization.read(job) if running else job.utilization
     left = time_left(job, now)
     return JobDetails(
-        **JobPublic.of(job).model_dump(),
+        **queues.shown(job).model_dump(),
         heartbeat_age_seconds=max(0, round((now - spoke).total_seconds())) if running and spoke else None,
         time_left_seconds=None if left is None else round(left.total_seconds()),
         utilization=used,

@@ -12,7 +12,18 @@ from lambdas.common import aws, objects, waits, workflows
 from lambdas.common.environment import mapping, optional, variable
 from lambdas.common.errors import NotFound, Stale
 from lambdas.common.observability import logger
-from lambdas.jobs import artefacts, history, logs, service, training_request, utilization, watchdog
+from lambdas.common.store import now
+from lambdas.jobs import (
+    artefacts,
+    batch_jobs,
+    history,
+    logs,
+    scripts,
+    service,
+    training_request,
+    utilization,
+    watchdog,
+)
 from lambdas.jobs import progress as progress_lines
 from lambdas.jobs.outcome import Observation, observe, reason_of
 from lambdas.jobs.schemas import Job
@@ -38,37 +49,13 @@ def submit(event: Event, context: Any) -> None:
         body = json.dumps(training_request.config(job, to)).encode()
         aws.client("s3").put_object(Bucket=to.jobs_bucket, Key=f"{job.owner}/{job.id}/config/config.json", Body=body)
         if job.client_token is None:
-            job = JOBS.settle(job, client_token=training_request.client_token(job))
-        batch_job_id = submitted(training_request.submit_service_job(job, to))
+            token, image = training_request.client_token(job), training_request.image(job, to)
+            job = JOBS.settle(job, client_token=token, image_uri=image, batch_priority=job.priority)
+        batch_job_id = batch_jobs.submit(training_request.submit_service_job(job, to))
         job = JOBS.settle(job, batch_job_id=batch_job_id)
+    batch_jobs.prioritise(job)  # changed between the read above and the submission
     if job.stop_requested_at:  # asked for between the read above and the submission
-        terminate(job)
-
-
-def submitted(request: dict[str, Any]) -> str:
-    """Submit to Batch and return the Batch job's id; a submission that went through before is adopted.
-
-    Batch rejects a repeated clientToken rather than answering with the first job, and an answer may be lost:
-    both are settled by looking for the name, which is our id and therefore unique.
-    """
-    batch = aws.client("batch")
-    existing = batch_job_named(request["jobQueue"], request["jobName"])
-    if existing:
-        return existing
-    try:
-        return batch.submit_service_job(**request)["jobId"]
-    except Exception:
-        existing = batch_job_named(request["jobQueue"], request["jobName"])
-        if existing is None:
-            raise
-        return existing
-
-
-def batch_job_named(queue: str, name: str) -> str | None:
-    """Return the id of the service job of that name, or None."""
-    filters = [{"name": "JOB_NAME", "values": [name]}]  # without a filter Batch lists running jobs only
-    found = aws.client("batch").list_service_jobs(jobQueue=queue, filters=filters)["jobSummaryList"]
-    return found[0]["jobId"] if found else None
+        batch_jobs.terminate(job)
 
 
 def deployment() -> training_request.Deployment:
@@ -89,25 +76,21 @@ def deployment() -> training_request.Deployment:
 
 
 def control(event: Event, context: Any) -> None:
-    """Act on a job for the API: {"action": "stop" | "delete" | "log", "owner", "id"}."""
+    """Act on a job for the API: {"action": "stop" | "prioritise" | "log" | "delete", "owner", "id"}."""
     if event["action"] == "delete":
         sweep(event["owner"], event["id"])
         return
     job = JOBS.get(event["owner"], event["id"])
-    if event["action"] == "log":
+    if event["action"] == "prioritise":
+        batch_jobs.prioritise(job)
+    elif event["action"] == "log":
         logs.make_file(job)
     elif not job.ended:
-        terminate(job)
-
-
-def terminate(job: Job) -> None:
-    """Terminate the Batch job, and with it the training job: SIGTERM, 120 s, SIGKILL."""
-    if job.batch_job_id:
-        aws.client("batch").terminate_service_job(jobId=job.batch_job_id, reason="Stopped on request")
+        batch_jobs.terminate(job)
 
 
 def sweep(owner: str, id: str) -> None:
-    """Remove what a deleted job left behind: its files and its metric points."""
+    """Remove what a deleted job or script left behind: its files, and a job's metric points."""
     objects.delete_prefix(variable("JOBS_BUCKET"), f"{owner}/{id}/")
     history.delete(owner, id)
     aws.client("dynamodb").delete_item(TableName=variable("WAITS_TABLE"), Key={"id": {"S": id}})
@@ -130,6 +113,7 @@ def watch(event: Event, context: Any) -> None:
         reconcile_id(event["detail"]["name"])
     else:
         waits.reconcile_all("job-", reconcile)
+        waits.reconcile_all(scripts.PREFIX, sweep)  # deleted, and the control task did not finish
 
 
 def reconcile_id(id: str) -> None:
@@ -150,9 +134,14 @@ def reconcile(owner: str, id: str) -> None:
         return
     if job.ended:
         return
+    if job.stage == "held":
+        if job.not_before and job.not_before <= now():
+            service.enqueue(job)
+        return
     if job.batch_job_id is None:
         reconcile_unsubmitted(job)
         return
+    batch_jobs.prioritise(job)  # asked for, and Batch was not told
     observation = look_at(job)
     changes = observation.changes
     if observation.outcome is None:
@@ -209,11 +198,20 @@ def describe_training(name: str) -> dict[str, Any] | None:
 # -------------------------------------------------------------------------------------------------- register
 
 
-def register(event: Event, context: Any) -> None:
-    """Workflow step: end the job. A completed one becomes a model version; any other says why not."""
+def register(event: Event, context: Any) -> dict[str, bool]:
+    """Workflow step: end the job. A completed one becomes a model version; any other says why not.
+
+    Returns whether an endpoint is to follow.
+    """
     job = JOBS.get(event["owner"], event["id"])
-    if job.ended:
-        return
+    if not job.ended:
+        settle(job, event)
+        job = JOBS.get(job.owner, job.id)
+    return {"deploy": job.status == "completed" and job.deploy is not None}
+
+
+def settle(job: Job, event: Event) -> None:
+    """End a job as AWS says that it ended, or as the workflow's error does."""
     observation = look_at(job) if job.batch_job_id else Observation({})
     if observation.outcome == "completed" and "error" not in event:
         _register(job, observation)
@@ -222,7 +220,7 @@ def register(event: Event, context: Any) -> None:
     elif "error" in event:
         # The workflow broke. What still runs must not go on unseen.
         if job.batch_job_id and observation.outcome is None:
-            terminate(job)
+            batch_jobs.terminate(job)
         service.end(job, "failed", workflow_failure(event["error"]), **observation.changes)
     elif job.stop_requested_at:
         service.end(job, "cancelled", "Stopped on request before it started.")

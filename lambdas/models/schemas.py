@@ -105,6 +105,16 @@ Json = Annotated[dict[str, Any], BeforeValidator(parsed)]
 CustomMetadata = Annotated[Json, AfterValidator(small)]
 
 
+class ModelReference(BaseModel):
+    """A version in the registry, by name or alias; the latest when `version` is absent, yours when `user_id` is."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    model_id: ModelName
+    version: VersionOrAlias | None = None
+    user_id: Username | None = None
+
+
 class Finding(BaseModel):
     """What the scanner saw in a file, and where."""
 

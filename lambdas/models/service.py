@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
+from lambdas.common.environment import variable
 from lambdas.common.errors import BadRequest, Conflict, NotFound, Stale
 from lambdas.common.identity import Caller
 from lambdas.common.ids import new_id
@@ -196,6 +197,21 @@ def remove_alias(caller: Caller, owner: str, model_id: str, alias: str) -> None:
 
 
 # ------------------------------------------------------------------------------------------- for later nouns
+
+
+def trusted(version: ModelVersion) -> bool:
+    """Return whether nothing speaks against loading it: the scanner calls it clean, or a job here made it."""
+    return version.verdict == "clean" or (version.job_id is not None and version.verdict == "unscanned")
+
+
+def files_uri(version: ModelVersion) -> str:
+    """Return the S3 prefix of a version's files."""
+    return f"s3://{variable('MODELS_BUCKET')}/{version.prefix}"
+
+
+def reference(version: ModelVersion) -> str:
+    """Return how lineage names a version: `user_id/model_id@version`."""
+    return lineage.reference(version)
 
 
 def hold(version: ModelVersion, holder: str) -> Write:

@@ -13,9 +13,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import BinaryIO, cast
 
-from lambdas.processing.report import InvalidFile
-from lambdas.processing.source import InputFile
-from lambdas.processing.zip_directory import (
+from lambdas.common.zip_directory import (
     DESCRIPTOR,
     LOCAL,
     PACK_AGAIN,
@@ -27,6 +25,8 @@ from lambdas.processing.zip_directory import (
     refuse_entry,
     sizes_64,
 )
+from lambdas.processing.report import InvalidFile
+from lambdas.processing.source import InputFile
 
 CHUNK = 256 * 1024
 HINTS = 0x0006  # flags that say how hard the packer tried; writers disagree on them

@@ -67,10 +67,10 @@ class JobRun(ABC):
             raise storage.StorageError(f'No S3 objects found under S3 URL "{uri}" given in input data source')
 
     async def _start(
-        self, command: list[str], environment: dict[str, str], isolated: bool, log_group: str
+        self, command: list[str], environment: dict[str, str], isolated: bool, log_group: str, mounted: bool = False
     ) -> tuple[processes.Process, LogStream]:
         """The program, and the stream that its lines go to."""
-        process = await processes.start(command, self._base, environment, isolated and self._isolation)
+        process = await processes.start(command, self._base, environment, isolated and self._isolation, mounted)
         self.record["process"] = {"pid": process.pid, "started": process.started}
         logs = LogStream(lambda: self._client("logs"), log_group, f"{self._name}/{HOST}-{int(time.time())}")
         if isolated and not self._isolation:

@@ -16,16 +16,19 @@ CHUNK = 65_536  # bytes
 LONGEST_LINE = 200_000  # bytes; CloudWatch refuses log events above 256 KiB
 
 
-async def start(command: list[str], directory: Path, environment: dict[str, str], isolated: bool) -> "Process":
+async def start(
+    command: list[str], directory: Path, environment: dict[str, str], isolated: bool, mounted: bool = False
+) -> "Process":
     """Starts `command` (absolute paths) in its own process group; it dies with the platform. Raises OSError.
 
+    With `mounted` the program sees the directory as /opt/ml, beside its own path.
     The pipe of its output is ours and not asyncio's, whose `wait` would wait for everyone who holds the other end.
     """
     reading, writing = os.pipe()
     output = os.fdopen(reading, "rb", 0)
     try:
         process = await asyncio.create_subprocess_exec(
-            *_launch(isolated), *command,
+            *_launch(isolated, directory if mounted else None), *command,
             cwd=directory, env=environment, start_new_session=True,
             stdin=asyncio.subprocess.DEVNULL, stdout=writing, stderr=writing,
         )  # fmt: skip
@@ -39,10 +42,19 @@ async def start(command: list[str], directory: Path, environment: dict[str, str]
 
 async def network_isolation_available() -> bool:
     """Tries it once with a program that does nothing; needs Linux and root or unprivileged user namespaces."""
+    return await _launches(isolated=True)
+
+
+async def opt_ml_available(directory: Path) -> bool:
+    """Whether a program can see a directory as /opt/ml: as above, and the folder /opt/ml or the right to make it."""
+    return await _launches(isolated=False, shown=directory)
+
+
+async def _launches(isolated: bool, shown: Path | None = None) -> bool:
     if sys.platform != "linux":
         return False
     probe = await asyncio.create_subprocess_exec(
-        *_launch(isolated=True), sys.executable, "-I", "-S", "-c", "",
+        *_launch(isolated, shown), sys.executable, "-I", "-S", "-c", "",
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     return await probe.wait() == 0
@@ -127,6 +139,6 @@ def kill_all_in(base: Path) -> None:
                 os.kill(int(environment.parent.name), signal.SIGKILL)
 
 
-def _launch(isolated: bool) -> list[str]:
+def _launch(isolated: bool, shown: Path | None = None) -> list[str]:
     network = "isolated" if isolated else "connected"
-    return [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), network]
+    return [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), network, str(shown or "-")]

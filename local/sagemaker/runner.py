@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from local.cloud import Image
 from local.sagemaker import processes, storage
 from local.sagemaker.concurrency import in_thread, set_within
 from local.sagemaker.job_run import PLATFORM_STOPPED, REASON_LENGTH, JobFailed, JobRun
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+NO_OPT_ML = (
+    "ContainerEntrypoint runs where its job's folder is /opt/ml, which this machine cannot show it: that takes Linux"
+    " with user namespaces, and a folder /opt/ml (`sudo mkdir -p /opt/ml`)."
+)
 NO_CAPACITY = (
     "CapacityError: Unable to provision requested ML compute capacity. Please retry using a different ML instance type."
 )
@@ -77,11 +83,27 @@ class TrainingRun(JobRun):
     async def _prepare(self) -> tuple[list[str], dict[str, str]]:
         """The image's command line, and the environment it starts in."""
         image = await self._image(self._request["AlgorithmSpecification"]["TrainingImage"])
-        entry = image.directory / "training_containers" / image.family / "train"
+        programs = image.directory / "training_containers" / image.family
         arn = self.record["description"]["TrainingJobArn"]
         environment = processes.program_environment(image.python, self._base)
         environment |= training_environment(self._request, arn, self._cloud.region, self._paths)
-        return [str(image.python), str(entry)], environment
+        if not self._own_command:
+            return [str(image.python), str(programs / "train")], environment
+        # What the request names may name /opt/ml, which is elsewhere unless this machine can mount it there.
+        await in_thread(self._paths.create, self._request)
+        if not await processes.opt_ml_available(self._base):
+            raise JobFailed(f"ClientError: {NO_OPT_ML}")
+        environment["PATH"] = f"{programs}:{environment['PATH']}"
+        command = own_command(self._request["AlgorithmSpecification"], image)
+        program = shutil.which(command[0], path=environment["PATH"])
+        if program is None:
+            raise JobFailed(f"AlgorithmError: the image has no program {command[0]}, exit code: 127")
+        return [program, *command[1:]], environment
+
+    @property
+    def _own_command(self) -> bool:
+        """Whether the request says what runs, instead of the image's `train`."""
+        return bool({"ContainerEntrypoint", "ContainerArguments"} & self._request["AlgorithmSpecification"].keys())
 
     async def _download(self, s3: Any) -> storage.CheckpointFolder | None:
         """Fills the job's folder. Raises JobFailed, Cancelled."""
@@ -105,7 +127,7 @@ class TrainingRun(JobRun):
     ) -> tuple[int, bool]:
         """(exit code, whether the time limit ended it)."""
         isolated = bool(self._request.get("EnableNetworkIsolation"))
-        process, logs = await self._start(command, environment, isolated, LOG_GROUP)
+        process, logs = await self._start(command, environment, isolated, LOG_GROUP, mounted=self._own_command)
         self._begin("Training")
         metrics = Metrics(self._name, self._request, lambda: self._client("cloudwatch"))
         host = f"{self._name}/{HOST}"  # SageMaker puts these figures itself, and not with the job's role
@@ -169,6 +191,12 @@ class TrainingRun(JobRun):
 
     def _begin(self, secondary: str) -> None:
         self._jobs.transition(self.record, secondary)
+
+
+def own_command(algorithm: dict[str, Any], image: Image) -> list[str]:
+    """The command line as Docker makes it: the entry point, the image's if none is given, and the arguments."""
+    entry = algorithm.get("ContainerEntrypoint", list(image.entrypoint))
+    return [*entry, *algorithm.get("ContainerArguments", [])]
 
 
 def failure_reason(failure: Path, code: int) -> str:

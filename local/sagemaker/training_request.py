@@ -51,9 +51,6 @@ def _check_algorithm(algorithm: dict[str, Any]) -> None:
         raise invalid(
             f"Input mode {algorithm['TrainingInputMode']} is not implemented by the local platform; use File."
         )
-    for member in ("ContainerEntrypoint", "ContainerArguments"):
-        if member in algorithm:
-            raise invalid(f"{member} is not implemented by the local platform: the image's own `train` runs.")
 
 
 def _check_resources(resources: dict[str, Any]) -> None:

@@ -4,11 +4,13 @@ Run: python -m pytest tests/api
 """
 
 import importlib
+import io
 import os
 import socket
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from tests.api.client import ApiClient
 REGION = "us-east-1"
 NOUN_TABLES = ["ACCOUNTS_TABLE", "DATASETS_TABLE", "MODELS_TABLE", "JOBS_TABLE", "ENDPOINTS_TABLE"]
 BUCKETS = ["DATASETS_BUCKET", "MODELS_BUCKET", "JOBS_BUCKET"]
-WORKFLOWS = ["process", "scan", "archive"]
+WORKFLOWS = ["process", "scan", "archive", "train", "deploy"]
 START_SECONDS = 60
 
 
@@ -100,12 +102,17 @@ def stage(aws_endpoint: str) -> Iterator[None]:
         "PROCESSING_IMAGE": "000000000000.dkr.ecr.us-east-1.amazonaws.com/slipway:processing",
         "PROCESSING_ROLE_ARN": "arn:aws:iam::000000000000:role/processing",
         "IMPORT_BUCKETS": '["company-data"]',
+        "INSTANCE_TYPES": '{"ml.m5.large": 2, "ml.g5.xlarge": 4}',
+        "QUEUES": '{"ml.m5.large": "small", "ml.g5.xlarge": "large"}',
+        "MEMBER_INSTANCE_TYPES": "[]",
+        "MAX_JOBS_PER_USER": "20",
+        "MAX_INSTANCE_HOURS_PER_USER": "",
         "STALLED_AFTER_MINUTES": "30",
     }.items():
         patch.setenv(name, value)
     patch.delenv("AWS_PROFILE", raising=False)
     forget_clients()
-    for name, value in (create_tables() | create_buckets() | create_user_pool() | create_workflows()).items():
+    for name, value in made().items():
         patch.setenv(name, value)
     yield
     patch.undo()  # the tests of other folders have an AWS of their own
@@ -116,6 +123,11 @@ def forget_clients() -> None:
     """Drop the clients of the process, which belong to the environment they were made in."""
     for cached in (aws.client, aws.s3_presigner, self_service):
         cached.cache_clear()
+
+
+def made() -> dict[str, str]:
+    """Make what the stage is made of; return variable -> name or ARN."""
+    return create_tables() | create_buckets() | create_user_pool() | create_workflows() | create_control()
 
 
 def create_tables() -> dict[str, str]:
@@ -196,6 +208,22 @@ def create_workflows() -> dict[str, str]:
         f"{name.upper()}_WORKFLOW_ARN": create(name=name, roleArn=role, definition=definition)["stateMachineArn"]
         for name in WORKFLOWS
     }
+
+
+def create_control() -> dict[str, str]:
+    """Create the function that acts on jobs for the API as one that does nothing; tests call the real one."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as code:
+        code.writestr("index.py", "def handler(event, context):\n    pass\n")
+    role = boto3.client("iam").create_role(RoleName="control", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    boto3.client("lambda").create_function(
+        FunctionName="jobs-control",
+        Runtime="python3.13",
+        Handler="index.handler",
+        Role=role,
+        Code={"ZipFile": archive.getvalue()},
+    )
+    return {"JOBS_CONTROL_FUNCTION": "jobs-control"}
 
 
 def physical(variable: str) -> str:

@@ -6,9 +6,7 @@ Run: python -m pytest tests/api/test_jobs_watching.py
 """
 
 import gzip
-import io
 import json
-import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -32,23 +30,9 @@ START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def control(stage: None) -> Iterator[None]:
-    """The log group of training, and a control task that does nothing: tests do what it would."""
+def log_group(stage: None) -> None:
+    """The log group of training."""
     boto3.client("logs").create_log_group(logGroupName=logs.LOG_GROUP)
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as code:
-        code.writestr("index.py", "def handler(event, context): pass")
-    role = boto3.client("iam").create_role(RoleName="control", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-    boto3.client("lambda").create_function(
-        FunctionName="jobs-control",
-        Runtime="python3.13",
-        Handler="index.handler",
-        Role=role,
-        Code={"ZipFile": archive.getvalue()},
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JOBS_CONTROL_FUNCTION", "jobs-control")
-        yield
 
 
 @pytest.fixture

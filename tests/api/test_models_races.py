@@ -3,57 +3,25 @@
 Run: python -m pytest tests/api/test_models_races.py -s
 """
 
-import asyncio
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from lambdas.models.records import MODELS, read_pointer
-from tests.api.client import Answer, ApiClient
+from tests.api.client import ApiClient
 from tests.api.registry import at, get, objects, planned, ready, scan_now, single, stored
+from tests.api.together import THREADS, at_once
 
 pytestmark = pytest.mark.thorough
 
 EXISTS = "Model with this ID and version already exists"
-THREADS = 20
 
 
 @pytest.fixture
 def ada(api: Callable[..., ApiClient]) -> ApiClient:
     return api("models")
-
-
-@contextmanager
-def threads() -> Iterator[ThreadPoolExecutor]:
-    """Threads that all begin at once; each has the event loop that Mangum finds in a process of Lambda."""
-    loops: list[asyncio.AbstractEventLoop] = []
-    together = threading.Barrier(THREADS)
-
-    def begin() -> None:
-        loops.append(asyncio.new_event_loop())
-        asyncio.set_event_loop(loops[-1])
-        together.wait()
-
-    with ThreadPoolExecutor(THREADS, initializer=begin) as pool:
-        yield pool
-    for loop in loops:
-        loop.run_until_complete(loop.shutdown_default_executor())
-        loop.close()
-
-
-def at_once(calls: int, call: Callable[[int], Answer]) -> list[Answer]:
-    """Make calls from many threads; return their answers, and print how long they took."""
-    started = time.perf_counter()
-    with threads() as pool:
-        answers = list(pool.map(call, range(calls)))
-    print(f"\n{calls} calls in {time.perf_counter() - started:.1f} s: {Counter(answer.status for answer in answers)}")
-    return answers
 
 
 def test_of_200_registrations_of_one_version_one_wins(ada: ApiClient) -> None:

@@ -1,4 +1,4 @@
-"""The tabular image as the local platform builds it, and jobs to run in it.
+"""The images as the local platform builds them, and jobs to run in it.
 
 .venv/bin/python -m pytest tests/containers
 """
@@ -22,6 +22,12 @@ CONTEXT = Path(__file__).resolve().parents[2] / "training_containers"
 def image() -> Image:
     """The tabular image, built once per content."""
     return images.build(CONTEXT, "tabular/Dockerfile")
+
+
+@pytest.fixture(scope="session")
+def huggingface_image() -> Image:
+    """The huggingface image, built once per content."""
+    return images.build(CONTEXT, "huggingface/Dockerfile")
 
 
 @pytest.fixture(scope="session")

@@ -29,9 +29,21 @@ class Job:
     image: Image
 
     def write(self, table: str | bytes, **parameters: Any) -> "Job":
-        """Put the dataset and the configuration where SageMaker puts them."""
-        config = {"job_id": "job-test", "stage": "local", "training_type": "tabular", "parameters": parameters}
+        """Put a table and the configuration where SageMaker puts them."""
         self.put("input/data/train/data.csv", table)
+        return self.configure("tabular", parameters)
+
+    def configure(
+        self, training_type: str, parameters: dict[str, Any], column_mapping: dict[str, str] | None = None
+    ) -> "Job":
+        """Put the configuration where SageMaker puts it."""
+        config = {
+            "job_id": "job-test",
+            "stage": "local",
+            "training_type": training_type,
+            "parameters": parameters,
+            "column_mapping": column_mapping or {},
+        }
         self.put("input/data/config/config.json", json.dumps(config))
         self.put("input/config/hyperparameters.json", json.dumps({"config": "config.json"}))
         return self
@@ -50,11 +62,11 @@ class Job:
         path = f"{self.image.python.parent}:{self.commands}:{os.environ['PATH']}"
         return {"PATH": path, "SAGEMAKER_BASE_DIR": str(self.base), "OMP_NUM_THREADS": "1", **more}
 
-    def start(self) -> "Running":
+    def start(self, **environment: str) -> "Running":
         return Running(
             subprocess.Popen(
                 [self.commands / "train"],
-                env=self.environment(),
+                env=self.environment(**environment),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 bufsize=0,
@@ -62,10 +74,16 @@ class Job:
             )
         )
 
-    def run(self) -> subprocess.CompletedProcess[str]:
+    def run(self, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [self.commands / "train"], env=self.environment(), capture_output=True, text=True, timeout=120
+            [self.commands / "train"], env=self.environment(**environment), capture_output=True, text=True, timeout=300
         )
+
+    def trained(self) -> "Job":
+        """Run the job to its end, which must be a good one."""
+        done = self.run()
+        assert done.returncode == 0, done.stderr
+        return self
 
     def json(self, name: str) -> dict[str, Any]:
         return json.loads((self.base / name).read_text())
@@ -100,11 +118,11 @@ class Job:
         process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         server = Server(f"http://127.0.0.1:{port}", process)
         try:
-            until(server.is_ready, "the server is ready")
+            until(server.is_ready, "the server is ready", seconds=120)  # PyTorch takes its time on a busy machine
             yield server
         finally:
             process.terminate()
-            server.stderr = process.communicate(timeout=20)[1]
+            server.stderr = process.communicate(timeout=60)[1]
 
 
 @dataclass
@@ -116,12 +134,16 @@ class Running:
 
     def read_until_epoch(self, epoch: int) -> None:
         """Read up to the progress line of an epoch, or the first line for epoch 0."""
+        self.read_until("epoch", epoch)
+
+    def read_until(self, counter: str, least: int) -> None:
+        """Read up to the progress line where a counter, `epoch` or `step`, has got so far."""
         assert self.process.stdout
         while line := self.process.stdout.readline().decode():
             self.output += line
-            if any(each["epoch"] >= epoch for each in progress_lines(line)):
+            if any(each[counter] >= least for each in progress_lines(line)):
                 return
-        raise AssertionError(f"the job ended before epoch {epoch}: {self.output}")
+        raise AssertionError(f"the job ended before {counter} {least}: {self.output}")
 
     def end(self, send: signal.Signals) -> int:
         """Send a signal, read the rest and return the exit status."""

@@ -25,7 +25,12 @@ def assert_same_end(job: Job, uninterrupted: Job) -> None:
 
 @pytest.mark.parametrize(
     ("dataset", "algorithm"),
-    [("breast_cancer", "lightgbm"), ("wine", "random_forest"), ("breast_cancer", "logistic_regression")],
+    [
+        ("breast_cancer", "lightgbm"),
+        ("wine", "xgboost"),
+        ("wine", "random_forest"),
+        ("breast_cancer", "logistic_regression"),
+    ],
 )
 def test_sigterm_saves_a_checkpoint_and_the_resumed_job_ends_the_same(trained, job, dataset, algorithm):
     uninterrupted, _ = trained(dataset, algorithm)

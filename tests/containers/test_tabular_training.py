@@ -20,9 +20,9 @@ from tests.containers.tables import sklearn_csv, to_csv
 CLASSIFIERS = [
     (dataset, algorithm)
     for dataset in ("breast_cancer", "wine")
-    for algorithm in ("logistic_regression", "random_forest", "lightgbm")
+    for algorithm in ("logistic_regression", "random_forest", "lightgbm", "xgboost")
 ]
-REGRESSORS = [("diabetes", algorithm) for algorithm in ("linear_regression", "random_forest", "lightgbm")]
+REGRESSORS = [("diabetes", algorithm) for algorithm in ("linear_regression", "random_forest", "lightgbm", "xgboost")]
 
 
 @pytest.mark.parametrize(("dataset", "algorithm"), CLASSIFIERS)
@@ -52,7 +52,9 @@ def test_a_regressor_is_better_than_guessing_the_mean(trained, dataset, algorith
     assert {item["feature"] for item in metrics["feature_importance"][:3]} >= {"bmi", "s5"}
 
 
-@pytest.mark.parametrize(("dataset", "algorithm"), CLASSIFIERS + REGRESSORS + [("mixed", "lightgbm")])
+@pytest.mark.parametrize(
+    ("dataset", "algorithm"), CLASSIFIERS + REGRESSORS + [("mixed", "lightgbm"), ("mixed", "xgboost")]
+)
 def test_onnx_answers_like_the_native_model_on_the_whole_test_part(trained, dataset, algorithm):
     job, _ = trained(dataset, algorithm)
     comparison = job.json("model/metrics.json")["onnx"]
@@ -62,7 +64,7 @@ def test_onnx_answers_like_the_native_model_on_the_whole_test_part(trained, data
     assert comparison["label_agreement"] in (1.0, None)
 
 
-@pytest.mark.parametrize("algorithm", ["logistic_regression", "random_forest", "lightgbm"])
+@pytest.mark.parametrize("algorithm", ["logistic_regression", "random_forest", "lightgbm", "xgboost"])
 def test_the_reported_accuracy_is_what_onnx_runtime_and_scikit_learn_alone_find(trained, algorithm):
     job, _ = trained("breast_cancer", algorithm)
     manifest = job.json("model/manifest.json")
@@ -119,7 +121,7 @@ def test_categories_and_missing_values_are_learned_from_and_identifiers_are_not(
     assert size["flag_missing"]
 
 
-@pytest.mark.parametrize("algorithm", ["logistic_regression", "random_forest", "lightgbm"])
+@pytest.mark.parametrize("algorithm", ["logistic_regression", "random_forest", "lightgbm", "xgboost"])
 def test_progress_rises_from_0_to_100_line_by_line(trained, algorithm):
     _, stdout = trained("breast_cancer", algorithm)
     lines = progress_lines(stdout)

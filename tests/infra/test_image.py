@@ -53,4 +53,5 @@ def test_the_context_of_processing_holds_what_reads_datasets_and_nothing_else_of
     context, _ = sources[PROCESSING]
     found = {path.relative_to(context).as_posix() for path in context.rglob("*") if path.is_file()}
     ours = {f"{PROCESSING}/{path.name}" for path in (ROOT / PROCESSING).glob("*.py")} - {f"{PROCESSING}/tasks.py"}
-    assert found == ours | {"lambdas/__init__.py", DOCKERFILE, f"{PROCESSING}/requirements.txt"}
+    shared = {"lambdas/common/__init__.py", "lambdas/common/zip_directory.py"}
+    assert found == ours | shared | {"lambdas/__init__.py", DOCKERFILE, f"{PROCESSING}/requirements.txt"}

@@ -45,6 +45,8 @@ WILDCARD_RESOURCES = {
     "arn:<AWS::Partition>:s3:::<modelsbucket>/*",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/config/config.json",
+    "arn:<AWS::Partition>:s3:::<jobsbucket>/*/capsule.json",
+    "arn:<AWS::Partition>:s3:::<jobsbucket>/*/scr-*/script.zip",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/logs/*",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/output/*",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/checkpoints/*",

@@ -125,6 +125,26 @@ class TestProcess:
         assert wait["MaxAttempts"] * 5 < 25_000  # events that a try leaves, and those that an execution may have
 
 
+class TestTrain:
+    """What follows a job that has ended."""
+
+    STATES = json.loads(DEFINITIONS["train"].read_text())["States"]
+
+    def test_an_endpoint_follows_where_one_was_asked_for_and_no_other_job_waits_for_it(self) -> None:
+        assert (self.STATES["Register"]["Next"], self.STATES["Deploy?"]["Default"]) == ("Deploy?", "Done")
+        (choice,) = self.STATES["Deploy?"]["Choices"]
+        assert choice == {"Variable": "$.registered.deploy", "BooleanEquals": True, "Next": "Deploy"}
+
+    def test_an_endpoint_that_cannot_be_begun_does_not_break_the_workflow(self) -> None:
+        (catch,) = self.STATES["Deploy"]["Catch"]
+        assert (catch["ErrorEquals"], catch["Next"]) == (["States.ALL"], "Done")
+        assert self.STATES["Done"]["Type"] == "Succeed"
+
+    def test_submissions_past_batchs_rate_wait_for_their_turn_and_others_fail_at_once(self) -> None:
+        assert retries(self.STATES["Submit"], "Throttled") == 100
+        assert retries(self.STATES["Submit"], "ClientError") == 0
+
+
 def retries(state: dict[str, Any], error: str) -> int:
     """Return how often Step Functions tries a state again after an error: the first retrier that fits decides."""
     for retrier in state["Retry"]:

@@ -20,6 +20,7 @@ from local.home import REPOSITORY
 from tests.journeys.conftest import PARAMETERS, PASSWORD, train, upload
 from tests.journeys.records import Records, copy_unservable_model
 from tests.platform import Platform
+from tests.script_zips import packed
 
 OPENAPI = json.loads((REPOSITORY / "openapi.json").read_text())
 OPERATIONS = {f"{method.upper()} {path}" for path, methods in OPENAPI["paths"].items() for method in methods}
@@ -73,6 +74,10 @@ MATRIX = {
     "DELETE /ai-models/{user_id}/{model_id}/aliases/{alias}": (401, 401, 403, 204, 404, 204),
     "POST /jobs": (401, 401, 403, 201, 404, 201),
     "GET /jobs": (401, 401, 200, 200, 200, 200),
+    "POST /jobs/scripts": (401, 401, 403, 201, 201, 201),
+    "GET /jobs/scripts": (401, 401, 200, 200, 200, 200),
+    "POST /jobs/scripts/{id}/complete": (401, 401, 403, 200, 404, 200),
+    "DELETE /jobs/scripts/{id}": (401, 401, 403, 204, 404, 204),
     "GET /jobs/{id}": (401, 401, 404, 200, 404, 200),
     "DELETE /jobs/{id}": (401, 401, 403, 204, 404, 204),
     "GET /jobs/{id}/logs": (401, 401, 404, 200, 404, 200),
@@ -88,6 +93,7 @@ MATRIX = {
     "GET /docs": (200, 200, 200, 200, 200, 200),
     "GET /openapi.json": (200, 200, 200, 200, 200, 200),
 }
+SCRIPT = packed({"train.py": ""})
 CONFIG = b'{"layers": 3}'
 FILES = [{"filename": "config.json", "size": len(CONFIG)}]
 GROUPS = {"viewer": "viewer", "owner": None, "another member": None, "admin": "admin"}
@@ -130,6 +136,8 @@ class Estate:
             "POST /datasets/{id}/complete": lambda: self.new_dataset(upload=True),
             "DELETE /datasets/{id}": lambda: self.new_dataset(upload=False),
             "POST /datasets/{id}/versions": lambda: self.unfinished,
+            "POST /jobs/scripts/{id}/complete": self.new_script,
+            "DELETE /jobs/scripts/{id}": self.new_script,
             "DELETE /jobs/{id}": lambda: self.records.copy("jobs", self.user_id, self.job["id"]),
             "DELETE /endpoints/{id}": lambda: self.records.copy(
                 "endpoints", self.user_id, self.endpoint, status="failed", holds_model=False, endpoint_name="none"
@@ -171,6 +179,7 @@ class Estate:
             "PUT /ai-models/{user_id}/{model_id}": lambda: {"change_note": "Changed."},
             "PUT /ai-models/{user_id}/{model_id}/aliases/{alias}": lambda: {"version": self.job["model"]["version"]},
             "POST /jobs": lambda: {"name": "Asked", "dataset_id": self.dataset["id"], "parameters": PARAMETERS},
+            "POST /jobs/scripts": lambda: {"name": "Asked", "size": len(SCRIPT)},
             "POST /endpoints": lambda: {
                 "name": "Asked",
                 "model": {"user_id": self.user_id, "model_id": self.unservable},
@@ -204,6 +213,12 @@ class Estate:
         if upload:
             self.owner.upload_parts(CONFIG, started["uploads"]["config.json"])
         return started["model"]
+
+    def new_script(self) -> str:
+        """Begin a script of the owner, with its bytes; return its id."""
+        script = self.owner.call("POST", "/jobs/scripts", {"name": "Mine", "size": len(SCRIPT)})
+        self.owner.upload_parts(SCRIPT, script["upload"])
+        return script["id"]
 
     def refresh_token(self) -> str:
         """Return a refresh token of a session of its own."""

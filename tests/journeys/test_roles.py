@@ -52,6 +52,7 @@ CHECKS: dict[str, Check] = {
     "jobs_progress": jobs.progress_history,
     "endpoints": endpoints.endpoint_requests,
     "endpoints_deploy": endpoints.endpoint_deployment,
+    "endpoints_follow": endpoints.endpoint_following,
     "endpoints_watch": endpoints.endpoint_watching,
 }
 # Permissions that the function's own check does not reach.
@@ -65,7 +66,11 @@ OTHER_CHECKS: dict[str, Check] = {
     "datasets_recover: states:SendTaskFailure on *": datasets.job_recovery,
     "datasets_recover: states:SendTaskHeartbeat on *": datasets.job_recovery,
     "jobs: s3:GetObject on import-buckets/*": jobs.job_on_a_reference,
+    "jobs: s3:PutObject on jobs-bucket/scripts": jobs.script_upload,
+    "jobs: s3:GetObject on jobs-bucket/scripts": jobs.script_upload,
+    "jobs: s3:ListMultipartUploadParts on jobs-bucket/scripts": jobs.script_upload,
     "models_archive: s3:AbortMultipartUpload on models-bucket/*": models.archive_given_up,
+    "jobs_submit: batch:UpdateServiceJob on service-jobs": jobs.stop_during_submission,
     "jobs_submit: batch:TerminateServiceJob on service-jobs": jobs.stop_during_submission,
     "jobs_register: s3:AbortMultipartUpload on models-bucket/*": jobs.copy_given_up,
     "jobs_register: batch:TerminateServiceJob on service-jobs": jobs.broken_workflow,
@@ -77,7 +82,7 @@ WORKFLOWS: dict[str, tuple[Check, list[str]]] = {
     ),
     "Scan": (workflows.scan_workflow, ["models_process", "models_scan"]),
     "Archive": (workflows.archive_workflow, ["models_archive"]),
-    "Train": (workflows.train_workflow, ["jobs_submit", "jobs_register"]),
+    "Train": (workflows.train_workflow, ["jobs_submit", "jobs_register", "endpoints_follow"]),
     "Deploy": (workflows.deploy_workflow, ["endpoints_deploy"]),
     "Teardown": (workflows.teardown_workflow, ["endpoints_deploy"]),
 }
@@ -87,6 +92,7 @@ JUSTIFIED: dict[str, str] = {
     "datasets_import: s3:ListBucket on import-buckets": f"{NO_404} A source that is gone is the user's to know.",
     "datasets_import: s3:ListBucket on datasets-bucket": f"{NO_404} A file is copied where there is none.",
     "jobs: s3:ListBucket on datasets-bucket": f"{NO_404} A data set that is being deleted has no manifest any more.",
+    "jobs: s3:ListBucket on jobs-bucket": f"{NO_404} A job whose model is not registered yet has no stored capsule.",
     "jobs: s3:ListBucket on import-buckets": f"{NO_404} A source that is gone is the user's to know.",
     "jobs_register: s3:ListBucket on jobs-bucket": f"{NO_404} A job without a report would not say so.",
     "jobs_register: s3:ListBucket on models-bucket": f"{NO_404} A new version has no manifest yet.",

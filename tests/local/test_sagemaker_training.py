@@ -3,11 +3,13 @@
 import io
 import tarfile
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
 
 from lambdas.jobs import utilization
+from local.sagemaker import processes
 from tests.local.services import BUCKET, ROLE, Services, alive, client, until
 
 LOGS = "/aws/sagemaker/TrainingJobs"
@@ -256,6 +258,48 @@ def test_an_isolated_program_reaches_loopback_only_of_its_own(services: Services
         assert services.log_lines(LOGS, "isolated/") == ["refused"]
     else:
         assert "Network isolation is not available" in services.log_lines(LOGS, "isolated/")[0]
+
+
+def entry_point(image: str, *words: str) -> dict[str, object]:
+    """A request's AlgorithmSpecification that says itself what runs."""
+    algorithm = {"TrainingImage": image, "TrainingInputMode": "File"}
+    return algorithm | {"ContainerEntrypoint": list(words)}
+
+
+def test_a_requests_own_entry_point_finds_its_job_at_opt_ml(services: Services, tmp_path: Path) -> None:
+    if not services.run(processes.opt_ml_available(tmp_path)):
+        pytest.skip("This machine cannot mount a job's folder at /opt/ml.")
+    command = "cp /opt/ml/input/data/train/rows.csv /opt/ml/model/ && sleep 1"
+    image = services.image("own-entry", train="raise SystemExit('not asked for')")
+    for name in ("own-a", "own-b"):  # at the same time, each with its own
+        services.put(f"{name}/train/rows.csv", name)
+        source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/{name}/train/"}
+        services.sagemaker.create_training_job(
+            **services.training_request(
+                name,
+                image,
+                AlgorithmSpecification=entry_point(image, "/bin/bash") | {"ContainerArguments": ["-c", command]},
+                InputDataConfig=[{"ChannelName": "train", "DataSource": {"S3DataSource": source}}],
+            )
+        )
+    for name in ("own-a", "own-b"):
+        job = services.ended(name)
+        assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+        model = io.BytesIO(services.object(job["ModelArtifacts"]["S3ModelArtifacts"]))
+        with tarfile.open(fileobj=model, mode="r:gz") as archive:
+            found = archive.extractfile("rows.csv")
+            assert found is not None and found.read() == name.encode()
+    assert not Path("/opt/ml/model").exists()
+
+
+def test_a_requests_own_entry_point_must_be_in_the_image(services: Services, tmp_path: Path) -> None:
+    image = services.image("no-such-entry")
+    request = services.training_request("own-none", image, AlgorithmSpecification=entry_point(image, "sqrt-of-minus-1"))
+    services.sagemaker.create_training_job(**request)
+    job = services.ended("own-none")
+    can = services.run(processes.opt_ml_available(tmp_path))
+    reason = "AlgorithmError: the image has no program sqrt-of-minus-1, exit code: 127" if can else "ClientError: Conta"
+    assert job["TrainingJobStatus"] == "Failed" and job["FailureReason"].startswith(reason)
 
 
 def test_a_name_cannot_be_used_twice(services: Services) -> None:

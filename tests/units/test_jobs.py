@@ -1,7 +1,6 @@
 """Jobs without AWS: the requests we build, and what we read from its answers.  `pytest tests/units/test_jobs.py`"""
 
 import json
-from dataclasses import fields as dataclass_fields
 from datetime import UTC, datetime
 from itertools import permutations
 from typing import Any
@@ -10,14 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas.common.errors import BadRequest
-from lambdas.jobs import progress, training_request
+from lambdas.jobs import capsule, progress, queues, training_request
 from lambdas.jobs.outcome import observe, reason_of
 from lambdas.jobs.schemas import Job, RegisteredModel
 from lambdas.jobs.service import model_id_from
-from lambdas.jobs.training_types import TRAINING_TYPES, TabularParameters
 from tests.aws_requests import faults
-from training_containers.tabular.config import TabularConfig
 
 DEPLOYMENT = training_request.Deployment(
     stage="production",
@@ -81,6 +77,38 @@ class TestRequests:
     def test_training_job_name_that_batch_makes_fits_sagemaker(self) -> None:
         assert len("AWSBatch" + job().id + "0" * 32) <= 63
 
+    def test_requests_of_every_option_satisfy_the_models_of_aws(self) -> None:
+        whole = job(
+            managed_spot=True,
+            instance_count=8,
+            examples_uri="s3://datasets/ada/ds-01m7x9pxfk4b3pwqvzg/v0001/processed/examples/",
+            base_model_uri="s3://models/ada/bert/v1/",
+            image_uri="123456789012.dkr.ecr.eu-west-1.amazonaws.com/cdk-container-assets:" + "b" * 64,
+        )
+        request = training_request.create_training_job(whole, DEPLOYMENT)
+        assert faults("sagemaker", "CreateTrainingJob", request) == []
+        assert {channel["ChannelName"] for channel in request["InputDataConfig"]} == {
+            "train",
+            "examples",
+            "model",
+            "config",
+        }
+        assert request["AlgorithmSpecification"]["TrainingImage"] == whole.image_uri
+        assert request["ResourceConfig"]["InstanceCount"] == 8
+        submission = training_request.submit_service_job(whole, DEPLOYMENT)
+        assert faults("batch", "SubmitServiceJob", submission) == []
+        waits = request["StoppingCondition"]["MaxWaitTimeInSeconds"]
+        assert whole.max_runtime_seconds < waits < submission["timeoutConfig"]["attemptDurationSeconds"]
+
+    def test_on_demand_instances_have_no_time_to_wait_for(self) -> None:
+        request = training_request.create_training_job(job(), DEPLOYMENT)
+        assert request["StoppingCondition"] == {"MaxRuntimeInSeconds": 3600}
+
+    def test_batch_is_told_the_same_priority_when_a_submission_is_repeated(self) -> None:
+        changed = job(batch_priority="normal", priority="high")
+        request = training_request.submit_service_job(changed, DEPLOYMENT)
+        assert request["schedulingPriority"] == training_request.SCHEDULING_PRIORITY["normal"]
+
     def test_containers_are_isolated_from_the_network(self) -> None:
         assert training_request.create_training_job(job(), DEPLOYMENT)["EnableNetworkIsolation"] is True
 
@@ -92,6 +120,10 @@ class TestRequests:
     def test_parameters_reach_the_container_in_the_config_channel(self) -> None:
         config = training_request.config(job(), DEPLOYMENT)
         assert config["parameters"] == {"target": "diagnosis", "epochs": 100}
+
+    def test_the_container_is_told_which_column_plays_which_role(self) -> None:
+        mapped = job(column_mapping={"text": "review", "label": "stars"})
+        assert training_request.config(mapped, DEPLOYMENT)["column_mapping"] == {"text": "review", "label": "stars"}
 
 
 class TestOutcome:
@@ -150,24 +182,47 @@ class TestOutcome:
         assert "logs" in reason_of(None)
 
 
+class TestCapsule:
+    def test_it_has_what_the_container_said(self) -> None:
+        manifest = {"parameters": {"epochs": 100, "seed": 7}, "versions": {"python": "3.13.1"}}
+        image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/cdk-container-assets:" + "c" * 64
+        found = capsule.capsule(job(image_uri=image, rerun_of="job-1"), manifest)
+        assert (found.seed, found.parameters, found.versions) == (7, manifest["parameters"], manifest["versions"])
+        assert (found.image.code_hash, found.rerun_of) == ("c" * 64, "job-1")
+
+    @pytest.mark.parametrize(
+        "manifest", [None, {}, {"parameters": [1], "versions": "new"}, {"parameters": {"seed": "x"}}]
+    )
+    def test_a_script_may_say_anything_or_nothing(self, manifest: dict[str, Any] | None) -> None:
+        found = capsule.capsule(job(), manifest)
+        assert (found.seed, found.versions, found.given_parameters) == (None, None, job().parameters)
+
+
+class TestQueue:
+    @pytest.fixture(autouse=True)
+    def stage(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("INSTANCE_TYPES", '{"ml.m5.large": 2}')
+
+    @pytest.mark.parametrize(
+        ("front", "said"),
+        [
+            (["mine"], "It is next in the queue of ml.m5.large, of which 2 of 2 are in use."),
+            (["other", "mine"], "It is number 2 in the queue of ml.m5.large, of which 2 of 2 are in use: users take "),
+            (["other"], "AWS Batch is about to queue or to start it."),
+            (["other"] * 100, "It is behind the first 100 in the queue of ml.m5.large"),
+        ],
+    )
+    def test_why_a_job_waits_is_what_batch_shows_and_no_more(self, front: list[str], said: str) -> None:
+        found = queues.Snapshot(front, 2.0)
+        assert queues.why_queued(job(batch_job_id="mine"), found).startswith(said)
+
+    def test_the_reason_of_batch_is_told(self) -> None:
+        waits = job(batch_job_id="mine", reason="CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY")
+        said = queues.why_queued(waits, queues.Snapshot(["mine"], 0.0))
+        assert said.endswith("; AWS Batch says: CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY.")
+
+
 class TestParameters:
-    def test_names_and_ranges_are_those_of_the_container(self) -> None:
-        """The API and the container each state the parameters; two programs, one truth."""
-        schema = TabularParameters.model_json_schema()["properties"]
-        container = {field.name: field for field in dataclass_fields(TabularConfig)}
-        assert set(schema) == set(container)
-        for name, field in container.items():
-            assert schema[name].get("minimum") == field.metadata["low"], name
-            assert schema[name].get("maximum") == field.metadata["high"], name
-            assert tuple(schema[name].get("enum", ())) == field.metadata["choices"], name
-            if name != "target":
-                assert schema[name]["default"] == field.default, name
-
-    def test_every_wrong_parameter_is_named(self) -> None:
-        with pytest.raises(BadRequest) as raised:
-            TRAINING_TYPES["tabular"].checked({"target": "y", "epochs": -1, "speed": 3})
-        assert {error["field"] for error in raised.value.errors or []} == {"parameters.epochs", "parameters.speed"}
-
     def test_model_ids_are_made_from_names(self) -> None:
         assert model_id_from("Breast Cancer (v2)!") == "breast-cancer-v2"
         assert model_id_from("模型") == "model"

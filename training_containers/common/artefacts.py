@@ -34,10 +34,10 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def list_files(folder: Path) -> list[dict[str, Any]]:
-    """Name, size in bytes and SHA-256 of each file in a folder, sorted by name."""
+    """Path, size in bytes and SHA-256 of each file below a folder, sorted by path."""
     return [
-        {"name": path.name, "size": path.stat().st_size, "sha256": sha256(path)}
-        for path in sorted(folder.iterdir())
+        {"name": path.relative_to(folder).as_posix(), "size": path.stat().st_size, "sha256": sha256(path)}
+        for path in sorted(folder.rglob("*"))
         if path.is_file()
     ]
 

@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,6 +76,10 @@ class Job:
     stage: str
     training_type: str
     parameters: dict[str, Any]
+    column_mapping: dict[str, str] = field(default_factory=dict)
+    """{role: column of the data}; a role that is not in it is the name of its column."""
+    script: dict[str, Any] = field(default_factory=dict)
+    """Of a custom job: `entry_point`, and the `sha256` of the ZIP."""
 
 
 def read_job(paths: Paths) -> Job:
@@ -95,6 +99,8 @@ def read_job(paths: Paths) -> Job:
         stage=config.get("stage", os.environ.get("SLIPWAY_STAGE", "")),
         training_type=config.get("training_type", ""),
         parameters={**config.get("parameters", {}), **overrides},
+        column_mapping=config.get("column_mapping", {}),
+        script=config.get("script", {}),
     )
 
 

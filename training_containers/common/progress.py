@@ -22,9 +22,16 @@ class Progress:
         return percent - self.percent >= SMALLEST_STEP
 
     def emit(
-        self, event: str, percent: float, epoch: int = 0, epochs: int = 0, metrics: dict[str, float] | None = None
+        self,
+        event: str,
+        percent: float,
+        epoch: float = 0,
+        max_steps: int = 0,
+        metrics: dict[str, float] | None = None,
+        *,
+        step: int | None = None,
     ) -> None:
-        """Print one line; `event` is started, progress, eval or final."""
+        """Print one line; `event` is started, progress, eval or final. Without `step`, an epoch is one."""
         self.sequence += 1
         self.percent = max(self.percent, round(percent, 2))
         line = {
@@ -35,8 +42,8 @@ class Progress:
             "event": event,
             "percent": self.percent,
             "epoch": epoch,
-            "step": epoch,
-            "max_steps": epochs,
+            "step": epoch if step is None else step,
+            "max_steps": max_steps,
             "metrics": finite(metrics or {}),
         }
         print(json.dumps(line, allow_nan=False), flush=True)

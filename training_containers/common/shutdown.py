@@ -10,9 +10,10 @@ class Shutdown:
 
     def __init__(self) -> None:
         self.requested = False
-        signal.signal(signal.SIGTERM, self._request)
+        signal.signal(signal.SIGTERM, self.request)
 
-    def _request(self, *_: object) -> None:
+    def request(self, *_: object) -> None:
+        """Remember that the job shall stop."""
         self.requested = True
 
     def raise_if_requested(self, where: str) -> None:

@@ -7,7 +7,13 @@ from typing import Any
 from training_containers.common.parameters import parameter
 from training_containers.common.parameters import parse as check
 
-DEFAULT_EPOCHS = {"lightgbm": 100, "random_forest": 20, "logistic_regression": 100, "linear_regression": 100}
+DEFAULT_EPOCHS = {
+    "lightgbm": 100,
+    "xgboost": 100,
+    "random_forest": 20,
+    "logistic_regression": 100,
+    "linear_regression": 100,
+}
 ALGORITHMS = tuple(DEFAULT_EPOCHS)
 TASK_OF = {"logistic_regression": "classification", "linear_regression": "regression"}
 
@@ -26,14 +32,16 @@ class TabularConfig:
     test_fraction: float = parameter("Share of the rows held out to measure the model.", 0.2, 0.05, 0.5)
     seed: int = parameter("Seed of the split and of the algorithm: same seed, same model.", 42, 0, 2**31 - 1)
     epochs: int = parameter(
-        "Steps of training: boosting rounds (lightgbm), times the forest grows (random_forest), "
+        "Steps of training: boosting rounds (lightgbm, xgboost), times the forest grows (random_forest), "
         "solver passes (the linear ones). 0 = the algorithm's default.",
         0,
         0,
         10_000,
     )
     checkpoint_every: int = parameter("Epochs between two checkpoints.", 10, 1, 10_000)
-    learning_rate: float = parameter("How much each boosting round corrects.", 0.1, 0.0001, 1.0, only=("lightgbm",))
+    learning_rate: float = parameter(
+        "How much each boosting round corrects.", 0.1, 0.0001, 1.0, only=("lightgbm", "xgboost")
+    )
     num_leaves: int = parameter("Leaves of each boosted tree.", 31, 2, 4096, only=("lightgbm",))
     min_rows_in_leaf: int = parameter(
         "Rows that a leaf needs. 0 = the algorithm's default (20 for lightgbm, 1 for random_forest).",
@@ -42,7 +50,13 @@ class TabularConfig:
         100_000,
         only=("lightgbm", "random_forest"),
     )
-    max_depth: int = parameter("Depth of a tree. 0 = no limit.", 0, 0, 64, only=("lightgbm", "random_forest"))
+    max_depth: int = parameter(
+        "Depth of a tree. 0 = the algorithm's default (6 for xgboost, no limit for the others).",
+        0,
+        0,
+        64,
+        only=("lightgbm", "xgboost", "random_forest"),
+    )
     trees_per_epoch: int = parameter("Trees the forest grows per epoch.", 10, 1, 1000, only=("random_forest",))
     l2: float = parameter(
         "Strength of the L2 penalty. 0 = none.", 1.0, 0, 1e6, only=("logistic_regression", "linear_regression")

@@ -1,6 +1,5 @@
 """From tables to encoded training and test rows: what is a number, what is a category, and what is the task."""
 
-import codecs
 import csv
 import json
 import warnings
@@ -12,6 +11,7 @@ import pandas as pd
 from sklearn.model_selection import train_test_split
 
 from training_containers.common.contract import TrainingError
+from training_containers.common.tables import delimiter_of, encoding_of
 from training_containers.tabular.config import TASK_OF, TabularConfig
 from training_containers.tabular.features import LARGEST, MISSING_TEXTS, NO_CATEGORY, Feature, encode
 
@@ -39,16 +39,6 @@ class Dataset:
     ignored: list[str]
     train: Split
     test: Split
-
-
-def find_files(folder: Path) -> list[Path]:
-    """The tables of the channel, in order of their names; raises TrainingError if there are none, or of two formats."""
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in READERS)
-    formats = {file.suffix.lower() for file in files}
-    if len(formats) != 1:
-        found = ", ".join(file.name for file in files[:5]) or "none"
-        raise TrainingError(f"The dataset must hold tables of one format, {', '.join(READERS)}; found: {found}.")
-    return files
 
 
 def load(files: list[Path], config: TabularConfig) -> Dataset:
@@ -94,7 +84,7 @@ def read_csv(file: Path) -> pd.DataFrame:
         encoding = encoding_of(file)
         with file.open(encoding=encoding, newline="") as lines:
             first_line = lines.readline()
-            delimiter = max(",;\t|", key=first_line.count)
+            delimiter = delimiter_of(first_line)
             header = [name.strip() for name in next(csv.reader([first_line], delimiter=delimiter), [])]
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would be cut
@@ -142,22 +132,6 @@ READERS = {
     ".jsonl": read_json_lines,
     ".ndjson": read_json_lines,
 }
-
-
-def encoding_of(file: Path) -> str:
-    """The encoding of a text file, as the platform's own check of data sets finds it: by its byte order mark, else
-    UTF-8, else Windows-1252, which old spreadsheets write."""
-    with file.open("rb") as binary:
-        if binary.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            return "utf-16"
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    with file.open("rb") as binary:
-        try:
-            while block := binary.read(1 << 20):
-                decoder.decode(block)
-        except UnicodeDecodeError:
-            return "cp1252"
-    return "utf-8-sig"
 
 
 def numeric(column: pd.Series) -> pd.Series:

@@ -15,6 +15,7 @@ Predict: TypeAlias = Callable[[np.ndarray], np.ndarray]
 ONNX_FILE = "model.onnx"
 MODULES = {
     "lightgbm": "boosting",
+    "xgboost": "xgb",
     "random_forest": "forest",
     "logistic_regression": "linear",
     "linear_regression": "linear",

@@ -1,23 +1,26 @@
 """A tabular training job from top to bottom: configuration, data, training, evaluation, export, artefacts.
 
-The algorithms (boosting.py, forest.py, linear.py) are modules with the same functions: `train` yields after each epoch,
-and `predict`, `save`, `load`, `to_onnx` do what they say. Slow libraries are imported after the first progress line.
+The algorithms (boosting.py, xgb.py, forest.py, linear.py) are modules with the same functions: `train` yields after
+each epoch, and `predict`, `save`, `load`, `to_onnx` do what they say. Slow libraries are imported after the first
+progress line.
 """
 
 import hashlib
 import json
 import platform
+import sys
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from training_containers.common import artefacts, checkpoints
+from training_containers.common import artefacts, checkpoints, tables
 from training_containers.common.contract import Paths, read_job, run_training
 from training_containers.common.progress import Progress
 from training_containers.common.shutdown import Shutdown
 from training_containers.tabular.config import TabularConfig, parse, unused
 
-LIBRARIES = ("numpy", "scikit-learn", "lightgbm", "onnx", "onnxruntime", "skl2onnx", "onnxmltools")
+XGBOOST = "xgboost" if sys.platform == "darwin" else "xgboost-cpu"
+LIBRARIES = ("numpy", "scikit-learn", "lightgbm", XGBOOST, "onnx", "onnxruntime", "skl2onnx", "onnxmltools")
 LOADED, TRAINED, EVALUATED = 5.0, 90.0, 95.0  # percent of the job when each part is done
 
 
@@ -31,6 +34,10 @@ def train(paths: Paths) -> None:
     # ------------------------------------------------------------------------------------------------ configuration
     shutdown = Shutdown()
     job = read_job(paths)
+    if job.training_type == "custom":
+        from training_containers.common import custom
+
+        return custom.train(paths, job, shutdown)
     checkpoint = checkpoints.newest(paths.checkpoints)
     state = checkpoint.state if checkpoint else {}
     progress = Progress(job.stage, job.job_id, state.get("sequence", 0), state.get("percent", 0.0))
@@ -43,7 +50,7 @@ def train(paths: Paths) -> None:
     # --------------------------------------------------------------------------------------------------------- data
     from training_containers.tabular import data
 
-    files = data.find_files(paths.channel("train"))
+    files = tables.find_files(paths.channel("train"), tuple(data.READERS))
     dataset = data.load(files, config)
     fingerprint = fingerprint_of(config, files)
     progress.emit("progress", LOADED, 0, config.epochs)

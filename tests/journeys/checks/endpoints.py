@@ -32,6 +32,43 @@ def forget(world: World, id: str) -> None:
         sagemaker.delete_model(ModelName=name)
 
 
+def completed_job(world: World) -> str:
+    """Store a completed job that asked for an endpoint, which is under way; return its id."""
+    model = world.record("models", world.unservable)
+    made = {name: model[name] for name in ("id", "model_id", "version")}
+    deploy = {"name": "Follows", "instance_type": world.job["instance_type"], "instance_count": 1}
+    id = world.copy("jobs", world.job["id"], under_way=False, model=made, deploy=deploy, endpoint_id=None)
+    world.records.open_wait(world.user_id, f"ep-{id}")
+    return id
+
+
+def expect_followed(world: World, job: str) -> None:
+    """The endpoint that a job asked for is begun, and noted on the job."""
+    endpoint = world.record("jobs", job).get("endpoint_id", "")
+    expect(world.record("endpoints", endpoint).get("name") == "Follows", "there is an endpoint")
+    expect(world.execution("Deploy", endpoint) is not None, "its workflow has started")
+    expect(not world.records.waits_for(f"ep-{job}"), "none is to follow any more")
+
+
+def forget_followed(world: World, job: str) -> None:
+    """Remove a job that asked for an endpoint, and the endpoint."""
+    if endpoint := world.record("jobs", job).get("endpoint_id"):
+        forget(world, endpoint)
+    world.records.delete("jobs", world.user_id, job)
+    for id in (job, f"ep-{job}"):
+        world.records.close_wait(id)
+
+
+def endpoint_following(world: World) -> None:
+    """A completed job gets the endpoint that it asked for."""
+    job = completed_job(world)
+    try:
+        world.invoke("endpoints_follow", world.event(job))
+        expect_followed(world, job)
+    finally:
+        forget_followed(world, job)
+
+
 def status(world: World, name: str) -> str | None:
     """Return what SageMaker says of an endpoint, or None when there is none."""
     found = world.sagemaker.list_endpoints(NameContains=name)["Endpoints"]
@@ -95,7 +132,9 @@ def endpoint_rollback(world: World) -> None:
 
 
 def endpoint_watching(world: World) -> None:
-    """The schedule brings six endpoints, each stuck elsewhere, to where they should be; an event finds its own."""
+    """The schedule brings six endpoints, each stuck elsewhere, to where they should be, and begins one that a job asked
+    for; an event finds its own."""
+    job = completed_job(world)
     serving = copy(world, status="creating", serves=world.endpoint_name)
     broken = copy(world, status="creating")
     waiting, undeployed = copy(world, status="creating"), copy(world, status="creating")
@@ -122,6 +161,8 @@ def endpoint_watching(world: World) -> None:
         expect(world.record("endpoints", gone) == {}, "what is gone has no record")
         expect(world.execution("Deploy", undeployed) is not None, "its workflow has started")
         expect(world.execution("Teardown", f"{untaken}-delete") is not None, "its teardown has started")
+        expect_followed(world, job)
     finally:
+        forget_followed(world, job)
         for id in (serving, broken, waiting, undeployed, gone, untaken):
             forget(world, id)

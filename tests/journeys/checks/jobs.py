@@ -19,13 +19,15 @@ from lambdas.jobs.logs import LOG_GROUP
 from tests.journeys.checks import datasets
 from tests.journeys.checks.models import begin_segment, expect_no_uploads
 from tests.journeys.checks.world import NO_TOKEN, CheckFailed, World, expect, until
-from tests.journeys.conftest import PARAMETERS
+from tests.journeys.conftest import PARAMETERS, upload
+from tests.script_zips import packed
 
 UNSUBMITTED: dict[str, Any] = {
     "status": "pending",
     "stage": "queued",
     "batch_job_id": None,
     "client_token": None,
+    "batch_priority": None,
     "attempts": None,
     "artefact": None,
     "log_stream": None,
@@ -33,6 +35,7 @@ UNSUBMITTED: dict[str, Any] = {
 }
 STOPPED: dict[str, Any] = UNSUBMITTED | {"stop_requested_at": now()}
 PART = 8 * 1024 * 1024  # larger objects are copied in parts
+HIGH = 100  # what Batch is told of the priority `high`
 SEQUENCE = itertools.count(1000, history.BLOCK)  # each in a block of its own
 
 
@@ -54,6 +57,13 @@ def queued(world: World, token: str = NO_TOKEN) -> Iterator[tuple[str, str]]:
         forget(world, id)
 
 
+@contextmanager
+def waiting(world: World) -> Iterator[tuple[str, str]]:
+    """A job that Batch keeps waiting behind those that have the places there are, and its Batch job."""
+    with queued(world), queued(world), queued(world) as last:
+        yield last
+
+
 def forget(world: World, id: str) -> None:
     """Remove a job: at Batch, its record, its wait, its execution."""
     for queue in world.batch.describe_job_queues()["jobQueues"]:
@@ -69,6 +79,15 @@ def forget(world: World, id: str) -> None:
 def is_terminated(world: World, batch_job: str) -> bool:
     found = world.batch.describe_service_job(jobId=batch_job)
     return found["status"] == "FAILED" or found.get("isTerminated", False)
+
+
+def prioritised(world: World, id: str) -> None:
+    """Give a job a priority that Batch was not told."""
+    world.records.change("jobs", world.user_id, id, priority="high")
+
+
+def priority_at_batch(world: World, batch_job: str) -> int:
+    return world.batch.describe_service_job(jobId=batch_job)["schedulingPriority"]
 
 
 def leftovers(world: World) -> str:
@@ -88,8 +107,9 @@ def expect_swept(world: World, id: str) -> None:
 
 
 def job_requests(world: World) -> None:
-    """A job on another's shared data set is started, read and stopped; a running one shows what it uses, an ended one
-    its log, in pages and as a file, and is deleted."""
+    """A job on another's shared data set is started, read and stopped; one that goes on from a model is held, and ends
+    at once; a running one shows what it uses, an ended one its capsule and its log, in pages and as a file, and is
+    deleted; the queues are shown."""
     request = {"name": "Check", "dataset_id": world.shared["id"], "parameters": PARAMETERS}
     id = world.owner.call("POST", "/jobs", request)["id"]
     try:
@@ -99,6 +119,15 @@ def job_requests(world: World) -> None:
         world.owner.call("POST", f"/jobs/{id}/stop")
     finally:
         forget(world, id)
+    texts = upload(world.owner, [{"text": f"The {number}. sentence"} for number in range(10)])
+    base = {"model_id": world.job["model"]["model_id"]}
+    request = {"name": "Check", "dataset_id": texts["id"], "training_type": "llm", "base_model": base, "hold": True}
+    held = world.owner.call("POST", "/jobs", request)["id"]
+    expect(held in world.record("models", world.job["model"]["id"])["holds"], "its base model is held")
+    expect(world.owner.call("POST", f"/jobs/{held}/stop")["status"] == "cancelled", "a held job ends at once")
+    expect(world.owner.call("GET", "/jobs/queue")["items"][0]["instances"] > 0, "the queues are shown")
+    capsule = world.owner.call("GET", f"/jobs/{world.job['id']}/capsule")
+    expect(capsule["versions"] is not None, "the capsule is the one that was stored")
     ended = world.copy("jobs", world.job["id"], under_way=False, log_stream=None)
     expect(world.owner.call("GET", f"/jobs/{ended}/logs")["items"] != [], "its log is read")
     key = f"{world.user_id}/{ended}/logs/{ended}.log.gz"
@@ -125,6 +154,18 @@ def job_on_a_reference(world: World) -> None:
             forget(world, id)
 
 
+def script_upload(world: World) -> None:
+    """A script is uploaded, judged and deleted."""
+    archive = packed({"train.py": "print()"})
+    script = world.owner.call("POST", "/jobs/scripts", {"name": "Check", "size": len(archive)})
+    world.owner.upload_parts(archive, script["upload"])
+    done = world.owner.call("POST", f"/jobs/scripts/{script['id']}/complete")
+    expect(done["status"] == "ready", "it can be used")
+    world.owner.call("DELETE", f"/jobs/scripts/{script['id']}")
+    prefix = f"{world.user_id}/{script['id']}/"
+    until(lambda: not world.keys(world.jobs_bucket, prefix), "its file is gone")
+
+
 def job_submission(world: World) -> None:
     """A job goes to Batch with its configuration; a stopped one does not, and lets its workflow go on."""
     with queued(world) as (id, batch_job):
@@ -136,7 +177,13 @@ def job_submission(world: World) -> None:
 
 
 def stop_during_submission(world: World) -> None:
-    """A job that is stopped while it is submitted is terminated at Batch."""
+    """A job that is stopped while it is submitted is terminated at Batch, which knows the priority it got meanwhile."""
+    with queued(world), queued(world):  # they have the places there are
+        stop_while_submitted(world)
+
+
+def stop_while_submitted(world: World) -> None:
+    """Submit a job, and stop it and change its priority at that moment."""
     id = world.copy("jobs", world.job["id"], **UNSUBMITTED)
     # The function tries again, a moment later each time.
     throttled = {"service": "batch", "operation": "ListServiceJobs", "error": "ThrottlingException", "calls": [1, 2]}
@@ -144,10 +191,13 @@ def stop_during_submission(world: World) -> None:
         submission = pool.submit(world.invoke, "jobs_submit", world.event(id) | {"token": NO_TOKEN})
         until(lambda: world.keys(world.jobs_bucket, f"{world.user_id}/{id}/config/"), "the job is being submitted")
         revision = world.record("jobs", id)["revision"] + 1
-        world.records.change("jobs", world.user_id, id, stop_requested_at=now(), revision=revision)
+        changes = {"stop_requested_at": now(), "priority": "high"}
+        world.records.change("jobs", world.user_id, id, revision=revision, **changes)
     try:
         submission.result()
-        expect(is_terminated(world, world.record("jobs", id)["batch_job_id"]), "Batch has terminated the job")
+        batch_job = world.record("jobs", id)["batch_job_id"]
+        expect(is_terminated(world, batch_job), "Batch has terminated the job")
+        expect(priority_at_batch(world, batch_job) == HIGH, "Batch knows its priority")
     finally:
         forget(world, id)
 
@@ -189,8 +239,12 @@ def broken_workflow(world: World) -> None:
 
 
 def job_control(world: World) -> None:
-    """The control task stops a job, writes its log to a file, and removes what a deleted one left."""
-    with queued(world) as (id, batch_job):
+    """The control task changes a job's priority, stops it, writes its log to a file, and removes what one left."""
+    with waiting(world) as (id, batch_job):
+        prioritised(world, id)
+        world.invoke("jobs_control", world.event(id) | {"action": "prioritise"})
+        expect(priority_at_batch(world, batch_job) == HIGH, "Batch knows its priority")
+        expect(world.record("jobs", id)["batch_priority"] == "high", "and the job that Batch does")
         world.invoke("jobs_control", world.event(id) | {"action": "stop"})
         expect(is_terminated(world, batch_job), "Batch has terminated the job")
     logged = world.copy("jobs", world.job["id"], under_way=False)
@@ -202,23 +256,23 @@ def job_control(world: World) -> None:
 
 
 def job_watching(world: World) -> None:
-    """The schedule sweeps a deleted job, ends one that ended unseen, starts one, looks into the log of a silent one;
-    an event finds its own."""
+    """The schedule sweeps a deleted job, ends one that ended unseen, starts one, tells Batch the priority of one, looks
+    into the log of a silent one; an event finds its own."""
     deleted, ended = leftovers(world), running(world, NO_TOKEN)
     unstarted = world.copy("jobs", world.job["id"], **STOPPED)
     try:
-        with queued(world) as (waiting, _), queued(world) as (silent, _):
+        with waiting(world) as (behind, batch_job), queued(world) as (silent, _), queued(world) as (heard, _):
+            prioritised(world, behind)
             still: dict[str, Any] = {"status": "running", "stage": "training", "progress": {"sequence": 0}}
             still |= {"started_at": "2026-01-01T00:00:00Z"}
-            world.records.change("jobs", world.user_id, waiting, **still, log_stream=None)
-            world.records.change("jobs", world.user_id, silent, **still, log_stream=log_stream(world))
+            world.records.change("jobs", world.user_id, silent, **still, log_stream=None)
+            world.records.change("jobs", world.user_id, heard, **still, log_stream=log_stream(world))
             world.invoke("jobs_watch", {"detail-type": "Scheduled Event"})
-            world.invoke(
-                "jobs_watch", {"detail-type": "Batch Service Job State Change", "detail": {"jobName": waiting}}
-            )
+            expect(priority_at_batch(world, batch_job) == HIGH, "Batch knows its priority")
+            world.invoke("jobs_watch", {"detail-type": "Batch Service Job State Change", "detail": {"jobName": behind}})
         expect_swept(world, deleted)
         expect(world.execution("Train", unstarted) is not None, "its workflow has started")
-        until(lambda: world.record("jobs", ended)["status"] == "completed", "the job is completed", seconds=5)
+        until(lambda: world.record("jobs", ended)["status"] == "completed", "the job is completed", seconds=20)
     finally:
         for id in (deleted, unstarted, ended):
             forget(world, id)

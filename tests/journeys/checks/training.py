@@ -22,7 +22,7 @@ def training(world: World, data: str | None = None) -> None:
     home = f"{world.user_id}/{name}"
     config = {"job_id": name, "stage": "local", "training_type": "tabular", "parameters": CONFIG}
     world.s3.put_object(Bucket=world.jobs_bucket, Key=f"{home}/config/config.json", Body=json.dumps(config).encode())
-    old = f"{home}/checkpoints/epoch-000001/model"  # of a first attempt, which the container drops
+    old = f"{home}/checkpoints/checkpoint-1/model"  # of a first attempt, which the container drops
     world.s3.put_object(Bucket=world.jobs_bucket, Key=old, Body=b"")
     like = world.record("jobs", world.job["id"])["attempts"][-1]["training_job_name"]
     described = world.sagemaker.describe_training_job(TrainingJobName=like)
@@ -53,7 +53,7 @@ def training(world: World, data: str | None = None) -> None:
         world.stand_still()
     expect(len(world.keys(world.jobs_bucket, f"{home}/output/")) == 2, "model and report are stored")
     kept = world.keys(world.jobs_bucket, f"{home}/checkpoints/")
-    expect({key.split("/")[3] for key in kept} == {"epoch-000030", "epoch-000040"}, "two checkpoints are kept")
+    expect({key.split("/")[3] for key in kept} == {"checkpoint-30", "checkpoint-40"}, "two checkpoints are kept")
     expect_logs(world, TRAINING_LOGS, f"{name}/")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from lambdas.common.ids import new_id
-from tests.journeys.checks import datasets, models
+from tests.journeys.checks import datasets, endpoints, models
 from tests.journeys.checks.jobs import STOPPED, forget
 from tests.journeys.checks.world import World, expect, until
 
@@ -67,14 +67,17 @@ def archive_workflow(world: World) -> None:
 
 
 def train_workflow(world: World) -> None:
-    """A job that is stopped before it is submitted is cancelled."""
-    id = world.copy("jobs", world.job["id"], **STOPPED)
+    """A job that is stopped before it is submitted is cancelled; a completed one gets the endpoint it asked for."""
+    stopped, completed = world.copy("jobs", world.job["id"], **STOPPED), endpoints.completed_job(world)
     try:
-        world.start("Train", id, world.event(id))
-        follow(world, "Train", id)
-        expect(world.record("jobs", id)["status"] == "cancelled", "the job is cancelled")
+        for id in (stopped, completed):
+            world.start("Train", id, world.event(id))
+            follow(world, "Train", id)
+        expect(world.record("jobs", stopped)["status"] == "cancelled", "the job is cancelled")
+        endpoints.expect_followed(world, completed)
     finally:
-        forget(world, id)
+        forget(world, stopped)
+        endpoints.forget_followed(world, completed)
 
 
 def deploy_workflow(world: World) -> None:

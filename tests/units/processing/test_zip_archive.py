@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from lambdas.processing import zip_directory
+from lambdas.common import zip_directory
 from lambdas.processing.report import InvalidFile
 from lambdas.processing.source import InputFile
 from lambdas.processing.zip_archive import Archive
@@ -176,12 +176,12 @@ def test_what_is_read_in_pieces_may_be_larger_than_other_files(name: str, limit:
         return [zip_directory.Entry(name, size, size, 0, 0, 0, 0)]
 
     zip_directory.check_sizes(entries(limit * zip_directory.MIB))
-    with pytest.raises(InvalidFile, match=f"{limit * zip_directory.MIB:,} are possible"):
+    with pytest.raises(zip_directory.ZipProblem, match=f"{limit * zip_directory.MIB:,} are possible"):
         zip_directory.check_sizes(entries(limit * zip_directory.MIB + 1))
 
 
 def test_a_name_of_nothing_is_refused() -> None:
-    with pytest.raises(InvalidFile, match="empty part"):
+    with pytest.raises(zip_directory.ZipProblem, match="empty part"):
         zip_directory.text_of(b"")
 
 

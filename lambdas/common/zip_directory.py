@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NoReturn
 
-from lambdas.processing.report import InvalidFile
-
 MIB = 1024 * 1024
 MAX_ENTRIES = 100_000
 MAX_DIRECTORY = 32 * MIB
@@ -62,7 +60,7 @@ class Entry:
         return parts[0] == "__MACOSX" or parts[-1] == "Thumbs.db" or any(part.startswith(".") for part in parts)
 
 
-class ZipProblem(InvalidFile):
+class ZipProblem(Exception):
     """What is wrong with a ZIP, to go on after its name."""
 
 
@@ -78,7 +76,7 @@ def refuse_entry(name: str | bytes, problem: str) -> NoReturn:
 
 
 def entries_of(read: Read, file_size: int) -> list[Entry]:
-    """Return the entries in the order of their bytes. Raises InvalidFile unless they fill the file and are harmless."""
+    """Return the entries in the order of their bytes. Raises ZipProblem unless they fill the file and are harmless."""
     start, stop, count = directory_of(read, file_size)
     entries = sorted(records(read(start, stop - start), count), key=lambda entry: entry.offset)
     if (entries[0].offset if entries else start) != 0:

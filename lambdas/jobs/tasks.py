@@ -143,7 +143,9 @@ def reconcile(owner: str, id: str) -> None:
         return
     batch_jobs.prioritise(job)  # asked for, and Batch was not told
     observation = look_at(job)
-    changes = observation.changes or ({} if observation.outcome else watchdog.look(job))
+    changes = observation.changes
+    if observation.outcome is None:
+        changes = changes | watchdog.look(job.model_copy(update=changes))
     if changes:
         try:
             job = JOBS.update(job, **changes)

@@ -15,6 +15,7 @@ import requests
 from lambdas.common.ids import new_id
 from lambdas.common.store import now
 from lambdas.jobs import history
+from lambdas.jobs.logs import LOG_GROUP
 from tests.journeys.checks import datasets
 from tests.journeys.checks.models import begin_segment, expect_no_uploads
 from tests.journeys.checks.world import NO_TOKEN, CheckFailed, World, expect, until
@@ -260,12 +261,12 @@ def job_watching(world: World) -> None:
     deleted, ended = leftovers(world), running(world, NO_TOKEN)
     unstarted = world.copy("jobs", world.job["id"], **STOPPED)
     try:
-        with waiting(world) as (behind, batch_job), queued(world) as (silent, _):
+        with waiting(world) as (behind, batch_job), queued(world) as (silent, _), queued(world) as (heard, _):
             prioritised(world, behind)
-            attempts = world.record("jobs", world.job["id"])["attempts"]
-            still = {"status": "running", "stage": "training", "progress": {"sequence": 0}, "log_stream": None}
-            started = {"started_at": "2026-01-01T00:00:00Z", "attempts": attempts}
-            world.records.change("jobs", world.user_id, silent, **started, **still)
+            still: dict[str, Any] = {"status": "running", "stage": "training", "progress": {"sequence": 0}}
+            still |= {"started_at": "2026-01-01T00:00:00Z"}
+            world.records.change("jobs", world.user_id, silent, **still, log_stream=None)
+            world.records.change("jobs", world.user_id, heard, **still, log_stream=log_stream(world))
             world.invoke("jobs_watch", {"detail-type": "Scheduled Event"})
             expect(priority_at_batch(world, batch_job) == HIGH, "Batch knows its priority")
             world.invoke("jobs_watch", {"detail-type": "Batch Service Job State Change", "detail": {"jobName": behind}})
@@ -275,6 +276,13 @@ def job_watching(world: World) -> None:
     finally:
         for id in (deleted, unstarted, ended):
             forget(world, id)
+
+
+def log_stream(world: World) -> str:
+    """Return the stream that the completed job's container printed to."""
+    prefix = f"{world.record('jobs', world.job['id'])['attempts'][-1]['training_job_name']}/"
+    found = world.platform.client("logs").describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=prefix)
+    return found["logStreams"][0]["logStreamName"]
 
 
 def progress_history(world: World) -> None:

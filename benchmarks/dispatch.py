@@ -104,7 +104,7 @@ def platform(command: str, home: Home) -> None:
 def tabular_image(home: Home) -> Image:
     """Return the image that the platform's jobs run."""
     deployment = Deployment(home)
-    uri = next(uri for uri in deployment.images())
+    uri = next(uri for uri, built in deployment.images().items() if built["dockerfile"].startswith("tabular/"))
     return Images(deployment).resolve(uri)
 
 

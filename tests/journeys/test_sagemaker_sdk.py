@@ -80,7 +80,7 @@ def role(platform: Platform) -> str:
 def image_uri(platform: Platform) -> str:
     """The URI of our tabular image, as the platform deployed it."""
     images = (platform.files.read("deployed.json") or {})["images"]
-    [uri] = [uri for uri, image in images.items() if "tabular" in json.dumps(image)]
+    [uri] = [uri for uri, image in images.items() if image["dockerfile"].startswith("tabular/")]
     return uri
 
 

@@ -4,6 +4,7 @@ import io
 import tarfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -260,9 +261,9 @@ def test_an_isolated_program_reaches_loopback_only_of_its_own(services: Services
         assert "Network isolation is not available" in services.log_lines(LOGS, "isolated/")[0]
 
 
-def entry_point(image: str, *words: str) -> dict[str, object]:
+def entry_point(image: str, *words: str) -> dict[str, Any]:
     """A request's AlgorithmSpecification that says itself what runs."""
-    algorithm = {"TrainingImage": image, "TrainingInputMode": "File"}
+    algorithm: dict[str, Any] = {"TrainingImage": image, "TrainingInputMode": "File"}
     return algorithm | {"ContainerEntrypoint": list(words)}
 
 

@@ -4,10 +4,12 @@ Run: python -m pytest tests/units/operations/test_check_script_command.py
 """
 
 import asyncio
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from local.home import CACHE, REPOSITORY
 from local.sagemaker import processes
 from operations import check_script
 from operations.terminal import OperationError
@@ -31,6 +33,22 @@ def test_the_example_is_what_the_platform_takes(capsys: pytest.CaptureFixture[st
     assert "The ZIP can be used: 2 files" in said
     assert "and left manifest.json, metrics.json, model.joblib." in said
     assert 'The platform would register it with {"test_accuracy": 0.9' in said
+
+
+@pytest.mark.thorough
+def test_the_example_runs_from_a_clean_clone(tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    source = ["git", "clone", "--quiet", "--depth", "1", f"file://{REPOSITORY}", str(clone)]
+    if subprocess.run(source, capture_output=True).returncode:
+        pytest.skip("This copy of the sources is no git repository.")
+    # What the clone would install is here already.
+    (clone / ".venv").symlink_to(REPOSITORY / ".venv")
+    (clone / ".slipway").mkdir()
+    (clone / ".slipway" / "cache").symlink_to(CACHE)
+    command = ["make", "--assume-old=requirements.txt", "check-script", "SCRIPT=examples/custom_script"]
+    done = subprocess.run(command, cwd=clone, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "The platform would register it with" in done.stdout
 
 
 @pytest.mark.parametrize(

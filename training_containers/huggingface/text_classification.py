@@ -52,6 +52,7 @@ def train(run: Run[Parameters]) -> Report:
                 **shape, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, num_labels=len(labels), **names
             )
         )
+    model.accepts_loss_kwargs = False  # Trainer itself then averages the batches of a step, also across devices
     longest = min(given.max_length, model.config.max_position_embeddings)
 
     # ----------------------------------------------------------------------------------------------------- training

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 MAX_CUSTOM_CHARACTERS = 16_384
 MixedPrecision = Literal["auto", "no", "fp16", "bf16"]
 Encoder = Literal["bert-tiny", "bert-mini", "bert-small", "bert-medium", "bert-base", "distilbert-base"]
-Method = Literal["lora", "full"]
+Method = Literal["full", "lora"]
 
 
 class Parameters(BaseModel):

@@ -1,10 +1,10 @@
 """Advice for jobs that are slow or learn poorly, from what was measured of them. Pure: figures in, hints out."""
 
-import re
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
+from lambdas.common.instances import has_gpu
 from lambdas.jobs.watched import Hint, SeriesPoint, Utilization
 
 ENOUGH_MINUTES = 5  # of utilization before it says anything: the first ones are downloads and imports
@@ -34,11 +34,6 @@ def hints(signals: Signals) -> list[Hint]:
     rules = (runs_out_of_time, memory_is_scarce, disk_is_scarce, gpu_is_idle, batch_is_tiny, no_mixed_precision)
     learning = (loss_is_rising, loss_is_not_falling, test_is_far_below_train, test_loss_is_rising)
     return [hint for rule in (*rules, *learning) if (hint := rule(signals)) is not None]
-
-
-def has_gpu(instance_type: str) -> bool:
-    """Return whether instances of a type have NVIDIA GPUs: the families p and g, such as ml.p5 and ml.g6e."""
-    return re.match(r"^ml\.[pg]\d", instance_type) is not None
 
 
 # -------------------------------------------------------------------------------------------------- slow

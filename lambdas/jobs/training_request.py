@@ -84,6 +84,7 @@ def config(job: Job, to: Deployment) -> dict[str, Any]:
         "training_type": job.training_type,
         "parameters": job.parameters,
         "column_mapping": job.column_mapping,
+        "base_model": job.base_model and "/".join(filter(None, job.base_model.model_dump().values())),
     } | ({"script": job.script.model_dump(include={"entry_point", "sha256"})} if job.script else {})
 
 

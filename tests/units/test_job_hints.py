@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from lambdas.common.instances import has_gpu
 from lambdas.jobs import hints
 from lambdas.jobs.watched import ResourceUse, SeriesPoint, Utilization
 
@@ -103,4 +104,4 @@ def test_a_loss_that_is_not_a_number_gives_no_hint_and_no_error() -> None:
      ("ml.c7i.xlarge", False), ("ml.trn1.2xlarge", False)],
 )  # fmt: skip
 def test_which_instances_have_gpus(instance_type: str, gpu: bool) -> None:
-    assert hints.has_gpu(instance_type) is gpu
+    assert has_gpu(instance_type) is gpu

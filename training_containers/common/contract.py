@@ -29,6 +29,13 @@ class TrainingError(Exception):
         self.failure: FailureClass = failure
 
 
+class ScriptError(TrainingError):
+    """A fault of a user's own script, of its ZIP, or of what it left."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, failure="code")
+
+
 class Stopped(Exception):
     """The platform asked the job to stop, and whatever can be resumed is saved."""
 
@@ -78,6 +85,8 @@ class Job:
     parameters: dict[str, Any]
     column_mapping: dict[str, str] = field(default_factory=dict)
     """{role: column of the data}; a role that is not in it is the name of its column."""
+    base_model: str | None = None
+    """What the weights in channel `model` are called: `user/model/version` of the registry."""
     script: dict[str, Any] = field(default_factory=dict)
     """Of a custom job: `entry_point`, and the `sha256` of the ZIP."""
 
@@ -100,6 +109,7 @@ def read_job(paths: Paths) -> Job:
         training_type=config.get("training_type", ""),
         parameters={**config.get("parameters", {}), **overrides},
         column_mapping=config.get("column_mapping", {}),
+        base_model=config.get("base_model"),
         script=config.get("script", {}),
     )
 

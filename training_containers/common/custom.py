@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from training_containers.common import artefacts, script_archive
-from training_containers.common.contract import Job, Paths, Stopped, TrainingError
+from training_containers.common.contract import Job, Paths, ScriptError, Stopped, TrainingError
 from training_containers.common.progress import Progress
 from training_containers.common.script_results import checked_manifest, checked_metrics
 from training_containers.common.shutdown import Shutdown
@@ -27,7 +27,7 @@ DEFAULT_SEED = 42
 
 
 def train(paths: Paths, job: Job, shutdown: Shutdown) -> None:
-    """Run the job's script; raises TrainingError for what its owner can mend, Stopped after SIGTERM."""
+    """Run the job's script; raises ScriptError for what its owner can mend, Stopped after SIGTERM."""
     # The script numbers its own lines from 1.
     Progress(job.stage, job.job_id, sequence=-1).emit("started", 0)
     code, packages = paths.base / "script", paths.base / "packages"
@@ -60,17 +60,17 @@ def train(paths: Paths, job: Job, shutdown: Shutdown) -> None:
 
 
 def unpacked(paths: Paths, job: Job, code: Path) -> Path:
-    """Unpack the job's ZIP; the script to run. Raises TrainingError."""
+    """Unpack the job's ZIP; the script to run. Raises ScriptError."""
     archives = sorted(paths.channel(CODE).glob("*.zip"))
     if len(archives) != 1:
-        raise TrainingError(f"Channel '{CODE}' must hold one ZIP, and holds {len(archives)}.")
+        raise ScriptError(f"Channel '{CODE}' must hold one ZIP, and holds {len(archives)}.")
     if job.script.get("sha256") not in (None, artefacts.sha256(archives[0])):
-        raise TrainingError("The script's ZIP is not the one that the job was made with: its SHA-256 differs.")
+        raise ScriptError("The script's ZIP is not the one that the job was made with: its SHA-256 differs.")
     script_archive.unpack(archives[0], code)
     entry_point = job.script.get("entry_point", ENTRY_POINT)
     script = code / entry_point
     if not script.resolve().is_relative_to(code.resolve()) or not script.is_file():
-        raise TrainingError(f"The script's ZIP has no {entry_point}: name the Python file to run as entry_point.")
+        raise ScriptError(f"The script's ZIP has no {entry_point}: name the Python file to run as entry_point.")
     return script
 
 
@@ -87,7 +87,7 @@ def install(wheels: Path, packages: Path) -> None:
     done = subprocess.run([*pip, *where, *found], capture_output=True, text=True)
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")] or [done.stderr.strip()]
-        raise TrainingError(f"The wheels cannot be installed: {said[0].removeprefix('ERROR: ')}")
+        raise ScriptError(f"The wheels cannot be installed: {said[0].removeprefix('ERROR: ')}")
     print(f"Installed {len(found)} wheels.", flush=True)
 
 
@@ -106,7 +106,7 @@ def configuration_of(paths: Paths, job: Job) -> dict[str, Any]:
 
 
 def run(command: list[str], folder: Path, environment: dict[str, str], shutdown: Shutdown) -> None:
-    """Run the script to its end, its lines going to the job's log; raises TrainingError, Stopped.
+    """Run the script to its end, its lines going to the job's log; raises ScriptError, Stopped.
 
     SIGTERM is passed on to the script, which may take as long as SageMaker lets it: two minutes.
     """
@@ -126,9 +126,11 @@ def run(command: list[str], folder: Path, environment: dict[str, str], shutdown:
     if shutdown.requested:
         raise Stopped(f"Stopped: the script ended with exit code {code}; its checkpoints are kept.")
     if code == -signal.SIGKILL:
-        raise TrainingError("The script was killed, most likely out of memory: choose a larger instance type.")
+        raise TrainingError(
+            "The script was killed, most likely out of memory: choose a larger instance type.", failure="memory"
+        )
     if code:
-        raise TrainingError(f"The script ended with exit code {code}. {told(last)}")
+        raise ScriptError(f"The script ended with exit code {code}. {told(last)}")
 
 
 def copy_errors(script: subprocess.Popen[bytes], last: deque[str]) -> None:

@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
-from training_containers.common.contract import TrainingError
+from training_containers.common.contract import ScriptError
 
 MIB = 1024 * 1024
 MAX_FILES = 100_000
@@ -20,7 +20,7 @@ ENCRYPTED = 0x0001
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Write the files of a ZIP below a new folder; raises TrainingError for a ZIP that is not honest."""
+    """Write the files of a ZIP below a new folder; raises ScriptError for a ZIP that is not honest."""
     try:
         with ZipFile(archive) as opened:
             for info in checked(opened.infolist()):
@@ -30,22 +30,22 @@ def unpack(archive: Path, folder: Path) -> None:
                 with opened.open(info) as source, target.open("xb") as file:
                     shutil.copyfileobj(source, file)
     except (BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
-        raise TrainingError(f"The script's ZIP is damaged or not plain: {error}.") from error
+        raise ScriptError(f"The script's ZIP is damaged or not plain: {error}.") from error
 
 
 def checked(entries: list[ZipInfo]) -> list[ZipInfo]:
-    """The files to unpack, without what systems add; raises TrainingError naming the entry at fault."""
+    """The files to unpack, without what systems add; raises ScriptError naming the entry at fault."""
     if len(entries) > MAX_FILES:
-        raise TrainingError(f"The script's ZIP has {len(entries):,} entries; {MAX_FILES:,} are possible.")
+        raise ScriptError(f"The script's ZIP has {len(entries):,} entries; {MAX_FILES:,} are possible.")
     files, total = [], 0
     for entry in entries:
         if problem := wrong_with(entry):
-            raise TrainingError(f"The script's ZIP has an entry {entry.filename!a:.120} that {problem}.")
+            raise ScriptError(f"The script's ZIP has an entry {entry.filename!a:.120} that {problem}.")
         total += entry.file_size
         if not entry.is_dir() and not is_added(PurePosixPath(entry.filename)):
             files.append(entry)
     if total > MAX_BYTES:
-        raise TrainingError(f"The script's ZIP unpacks to {total:,} bytes; {MAX_BYTES:,} are possible.")
+        raise ScriptError(f"The script's ZIP unpacks to {total:,} bytes; {MAX_BYTES:,} are possible.")
     return files
 
 

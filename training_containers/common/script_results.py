@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from training_containers.common.contract import TrainingError, read_json_object
+from training_containers.common.contract import ScriptError, read_json_object
 
 METRICS, MANIFEST = "metrics.json", "manifest.json"
 FRAMEWORKS = ("pytorch", "tensorflow", "sklearn", "onnx", "keras", "huggingface", "other")  # the registry's
@@ -12,7 +12,7 @@ DIRECTIONS = ("max", "min")
 
 
 def checked_metrics(model: Path) -> dict[str, Any]:
-    """The script's metrics.json, its primary metric with the value; raises TrainingError naming every fault."""
+    """The script's metrics.json, its primary metric with the value; raises ScriptError naming every fault."""
     faults = []
     files = [path for path in model.rglob("*") if path.name not in (METRICS, MANIFEST)]
     if links := [path.name for path in files if path.is_symlink()]:
@@ -21,7 +21,7 @@ def checked_metrics(model: Path) -> dict[str, Any]:
         faults.append("The script wrote no model: nothing but metrics.json is in model_folder.")
     if not (model / METRICS).is_file():
         faults.append("The script wrote no metrics.json to model_folder.")
-        raise TrainingError(" ".join(faults))
+        raise ScriptError(" ".join(faults))
     found = read_json_object(model / METRICS)
     metrics = found.get("metrics")
     if not isinstance(metrics, dict) or not metrics:
@@ -42,20 +42,20 @@ def checked_metrics(model: Path) -> dict[str, Any]:
         elif not faults:
             found["primary_metric"] = {"name": name, "value": metrics[name], "direction": direction}
     if faults:
-        raise TrainingError(" ".join(faults))
+        raise ScriptError(" ".join(faults))
     return found
 
 
 def checked_manifest(model: Path) -> dict[str, Any]:
-    """What the script says of its model in manifest.json, if it does; raises TrainingError for what cannot be."""
+    """What the script says of its model in manifest.json, if it does; raises ScriptError for what cannot be."""
     if not (model / MANIFEST).is_file():
         return {}
     found = read_json_object(model / MANIFEST)
     if found.get("framework", "other") not in FRAMEWORKS:
-        raise TrainingError(f'manifest.json: "framework" must be one of {", ".join(FRAMEWORKS)}.')
+        raise ScriptError(f'manifest.json: "framework" must be one of {", ".join(FRAMEWORKS)}.')
     wrong = [name for name in ("task", "algorithm") if not isinstance(found.get(name, ""), str)]
     if wrong:
-        raise TrainingError(f'manifest.json: "{wrong[0]}" must be text.')
+        raise ScriptError(f'manifest.json: "{wrong[0]}" must be text.')
     return found
 
 

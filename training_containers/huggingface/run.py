@@ -108,6 +108,7 @@ class Run(Generic[AnyParameters]):
             "training_type": self.job.training_type,
             "task": report.task,
             "framework": "pytorch",
+            "base_model": self.job.base_model,
             **report.manifest,
             "parameters": asdict(self.parameters),
             "primary_metric": primary,

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from lambdas.datasets.schemas import DatasetNeeds
-from lambdas.jobs.schemas import JobCreate, JobPublic, TrainingType
+from lambdas.jobs.schemas import JobCreate, JobPublic, TrainingType, UsedScript
 from lambdas.models.schemas import Framework, ModelType
 
 
@@ -134,6 +134,7 @@ class Capsule(BaseModel):
     image: CapsuleImage
     dataset: CapsuleDataset
     base_model: CapsuleModel | None
+    script: UsedScript | None = Field(default=None, description="Of a job of type `custom`.")
     given_parameters: dict[str, Any]
     parameters: dict[str, Any] | None = Field(description="With every default, as the container took them.")
     seed: int | None

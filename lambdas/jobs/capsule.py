@@ -34,6 +34,7 @@ def capsule(job: Job, manifest: dict[str, Any] | None = None) -> Capsule:
             column_mapping=job.column_mapping,
         ),
         base_model=CapsuleModel(reference=base_reference(job), id=job.base_model_id or "") if base else None,
+        script=job.script,
         given_parameters=job.parameters,
         parameters=parameters,
         seed=seed if isinstance(seed, int) else None,

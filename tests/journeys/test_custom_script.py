@@ -37,6 +37,7 @@ def test_the_example_is_trained_and_registered(
     job = member.wait(f"/jobs/{job['id']}", *ENDED)
     assert job["status"] == "completed", job["reason"]
     assert job["primary_metric"]["name"] == "test_accuracy" and job["primary_metric"]["value"] > 0.93
+    assert member.call("GET", f"/jobs/{job['id']}/capsule")["script"] == job["script"]
     path = f"/ai-models/{member.username}/own"
     model = member.call("GET", f"{path}?version={job['model']['version']}")
     assert (model["model_type"], model["framework"], model["algorithm"]) == (

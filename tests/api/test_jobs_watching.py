@@ -159,18 +159,19 @@ class TestHistory:
 class TestDetails:
     def test_a_running_job_is_shown_with_what_is_measured_of_it(self, client: ApiClient) -> None:
         now = datetime.now(UTC)
-        job = stored(client.username, max_runtime_seconds=4000, instance_type="ml.g5.xlarge")
+        start = now - timedelta(hours=1)
+        job = stored(client.username, started_at=iso(start), max_runtime_seconds=4000, instance_type="ml.g5.xlarge")
         progress = {"slipway": "test", "job_id": job.id, "sequence": 9, "percent": 50.0, "epoch": 1.5, "step": 30}
         metrics = {"max_steps": 60, "metrics": {"loss": 0.7}}
         seen = {"time": iso(now - timedelta(seconds=20))}
-        printed(job, [(START, "begin"), (now - timedelta(seconds=10), json.dumps(progress | metrics | seen))])
+        printed(job, [(start, "begin"), (now - timedelta(seconds=10), json.dumps(progress | metrics | seen))])
         boto3.client("cloudwatch").put_metric_data(
             Namespace="/aws/sagemaker/TrainingJobs",
             MetricData=[
                 {
                     "MetricName": name,
                     "Dimensions": [{"Name": "Host", "Value": f"{job.attempts[0].training_job_name}/algo-1"}],
-                    "Timestamp": START + timedelta(minutes=minute),
+                    "Timestamp": start + timedelta(minutes=minute),
                     "Value": value + minute,
                 }
                 for name, value in (("CPUUtilization", 150.0), ("GPUUtilization", 3.0))

@@ -22,7 +22,7 @@ from tests.containers.jobs import Job
 
 pytestmark = pytest.mark.thorough
 
-LANGUAGE = {"learning_rate": 3e-3, "epochs": 6, "gradient_checkpointing": False}
+LANGUAGE = {"learning_rate": 3e-3, "epochs": 10, "gradient_checkpointing": False}
 AUTOENCODER_STEPS, DENOISING_STEPS = 40, 60
 PICTURES = {
     "learning_rate": 2e-3,

@@ -7,6 +7,7 @@ import base64
 import io
 import json
 import random
+import shutil
 import signal
 import struct
 from pathlib import Path
@@ -226,3 +227,15 @@ def test_lora_without_a_base_model_is_refused(hf_job):
     picture_job(hf_job, method="lora")
     assert hf_job.run().returncode == 1
     assert hf_job.failure == ("LoRA adapts a base model, and this job has none: give one, or choose the method full.")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_base_model_learns_on(picture_model: Job, tmp_path: Path, method: str) -> None:
+    further = picture_job(Job(tmp_path, picture_model.image), method=method, max_steps=8, learning_rate=1e-4)
+    shutil.copytree(picture_model.base / "model", tmp_path / "input/data/model")
+    found, before = metrics(further.trained()), metrics(picture_model)
+    assert found["test_untrained_loss"] == pytest.approx(before["test_loss"], rel=0.02), "it begins where that ended"
+    assert found["test_loss"] < found["test_untrained_loss"] * 1.1
+    assert (tmp_path / "model/adapter").is_dir() == (method == "lora")
+    assert not list((tmp_path / "model").rglob("*.bin"))

@@ -123,5 +123,6 @@ TRAINING_TYPES: dict[TrainingType, Training] = {
         image_family="huggingface",
         model_type="other",
         framework="other",
+        task_types={"classification": "classification", "regression": "regression"},
     ),
 }

@@ -74,16 +74,24 @@ MATRIX = {
     "DELETE /ai-models/{user_id}/{model_id}/aliases/{alias}": (401, 401, 403, 204, 404, 204),
     "POST /jobs": (401, 401, 403, 201, 404, 201),
     "GET /jobs": (401, 401, 200, 200, 200, 200),
+    "POST /jobs/batch": (401, 401, 403, 200, 200, 200),
+    "GET /jobs/queue": (401, 401, 200, 200, 200, 200),
+    "GET /jobs/usage": (401, 401, 200, 200, 200, 200),
+    "GET /training-types": (401, 401, 200, 200, 200, 200),
     "POST /jobs/scripts": (401, 401, 403, 201, 201, 201),
     "GET /jobs/scripts": (401, 401, 200, 200, 200, 200),
     "POST /jobs/scripts/{id}/complete": (401, 401, 403, 200, 404, 200),
     "DELETE /jobs/scripts/{id}": (401, 401, 403, 204, 404, 204),
     "GET /jobs/{id}": (401, 401, 404, 200, 404, 200),
+    "PATCH /jobs/{id}": (401, 401, 403, 200, 404, 200),
     "DELETE /jobs/{id}": (401, 401, 403, 204, 404, 204),
+    "GET /jobs/{id}/capsule": (401, 401, 404, 200, 404, 200),
     "GET /jobs/{id}/logs": (401, 401, 404, 200, 404, 200),
     "GET /jobs/{id}/logs/download": (401, 401, 404, 202, 404, 202),  # until the control task has made it
     "GET /jobs/{id}/metrics": (401, 401, 404, 200, 404, 200),
+    "POST /jobs/{id}/start": (401, 401, 403, 409, 404, 409),  # it has ended
     "POST /jobs/{id}/stop": (401, 401, 403, 409, 404, 409),  # it has ended
+    "POST /jobs/{id}/rerun": (401, 401, 403, 201, 404, 201),
     "POST /endpoints": (401, 401, 403, 201, 404, 201),
     "GET /endpoints": (401, 401, 200, 200, 200, 200),
     "GET /endpoints/{id}": (401, 401, 404, 200, 404, 200),
@@ -179,6 +187,8 @@ class Estate:
             "PUT /ai-models/{user_id}/{model_id}": lambda: {"change_note": "Changed."},
             "PUT /ai-models/{user_id}/{model_id}/aliases/{alias}": lambda: {"version": self.job["model"]["version"]},
             "POST /jobs": lambda: {"name": "Asked", "dataset_id": self.dataset["id"], "parameters": PARAMETERS},
+            "POST /jobs/batch": lambda: {"jobs": [{"name": "Asked", "dataset_id": f"ds-{'0' * 19}"}]},
+            "PATCH /jobs/{id}": lambda: {"name": "Changed"},
             "POST /jobs/scripts": lambda: {"name": "Asked", "size": len(SCRIPT)},
             "POST /endpoints": lambda: {
                 "name": "Asked",
@@ -325,7 +335,7 @@ def test_matrix(operation: str, estate: Estate, principals: dict[str, Callable[[
         answers[name] = response.status_code
         if response.status_code >= 400:
             assert set(response.json()) >= {"detail", "code", "request_id"}, response.text
-        if operation == "POST /jobs" and response.ok:
+        if operation in ("POST /jobs", "POST /jobs/{id}/rerun") and response.ok:
             client.call("POST", f"/jobs/{response.json()['id']}/stop")  # only the permission to train is of interest
     assert answers == dict(zip(PRINCIPALS, MATRIX[operation], strict=True))
 

@@ -87,6 +87,7 @@ class Watch(TrainerCallback):
 
     def __init__(self, run: Run) -> None:
         self.run = run
+        self.random_state = torch.get_rng_state()
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
@@ -100,9 +101,14 @@ class Watch(TrainerCallback):
             control.should_log = control.should_save = control.should_training_stop = True
 
     def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.random_state = torch.get_rng_state()
         if control.should_training_stop and self.run.shutdown.requested:
             # The epoch did not end, it was cut short: two minutes are for the checkpoint, which is saved already.
             control.should_save = control.should_evaluate = control.should_log = False
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        # Evaluation draws a number too. A run that was stopped at the end of an epoch goes on without it, and alike.
+        torch.set_rng_state(self.random_state)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.run.complete_checkpoint(Path(args.output_dir) / f"checkpoint-{state.global_step}")

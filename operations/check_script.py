@@ -140,7 +140,8 @@ async def run_train(image: Image, paths: OptMl) -> tuple[int, list[str]]:
 def faults_of(paths: OptMl, code: int, lines: list[str]) -> list[str]:
     """What is wrong with a run, a sentence each."""
     if code:
-        said = paths.failure.read_text() if paths.failure.is_file() else ""
+        # Its first word, in brackets, is for the control plane.
+        said = paths.failure.read_text().partition("] ")[2] if paths.failure.is_file() else ""
         return [said or f"The container ended with exit code {code} and left no reason."]
     faults = []
     if sum(line.startswith(PROGRESS) for line in lines) < 2:  # the first is the container's own

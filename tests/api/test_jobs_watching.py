@@ -159,7 +159,7 @@ class TestHistory:
 class TestDetails:
     def test_a_running_job_is_shown_with_what_is_measured_of_it(self, client: ApiClient) -> None:
         now = datetime.now(UTC)
-        start = now - timedelta(hours=1)
+        start = now - timedelta(minutes=59)  # of an hour or less, every minute is told
         job = stored(client.username, started_at=iso(start), max_runtime_seconds=4000, instance_type="ml.g5.xlarge")
         progress = {"slipway": "test", "job_id": job.id, "sequence": 9, "percent": 50.0, "epoch": 1.5, "step": 30}
         metrics = {"max_steps": 60, "metrics": {"loss": 0.7}}

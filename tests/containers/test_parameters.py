@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 
+from lambdas.jobs.schemas import TrainingType
 from lambdas.jobs.training_types import TRAINING_TYPES
 from local import images
 from tests.containers.conftest import CONTEXT
 
 # Training type -> the dataclass of its parameters where that is not `Parameters` of the module named like the type.
 CLASSES = {"tabular": "config.TabularConfig"}
-CHECKED_BY_CONTAINERS = [name for name in TRAINING_TYPES if name != "custom"]  # a script's are its own
+CHECKED_BY_CONTAINERS: list[TrainingType] = [
+    name for name in TRAINING_TYPES if name != "custom"
+]  # a script's are its own
 # What the image's own Python, which has the libraries that the modules import, says of the classes named.
 SCRIPT = """
 import importlib, json, sys

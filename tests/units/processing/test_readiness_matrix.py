@@ -20,6 +20,7 @@ from tests.units.processing.image_cells import image_cells
 from tests.units.processing.readiness_cells import Cell, Write
 from tests.units.processing.table_cells import reviews, table_cells
 from training_containers.common.contract import TrainingError
+from training_containers.common.tables import find_files
 from training_containers.tabular import data as container
 
 EXTENSIONS = {"excel": "xlsx", "coco": "zip"}
@@ -89,8 +90,8 @@ def test_a_dataset_with_a_defect_is_told_exactly_that(cell: Cell, tmp_path: Path
 @pytest.mark.parametrize("cell", [cell for cell in MATRIX if "tabular" == cell.type == cell.training_type], ids=str)
 def test_the_tabular_container_refuses_what_is_not_ready_and_nothing_else(cell: Cell, tmp_path: Path) -> None:
     processed(cell, tmp_path)
-    converted = container.find_files(tmp_path / "output" / "converted") if cell.format in ("excel", "json") else None
-    files = converted or container.find_files(tmp_path / "files")
+    folder = "output/converted" if cell.format in ("excel", "json") else "files"
+    files = find_files(tmp_path / folder, tuple(container.READERS))
     refused = ""
     try:
         container.load(files, container.TabularConfig(target="target"))

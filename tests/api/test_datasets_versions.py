@@ -18,6 +18,8 @@ from lambdas.datasets.requests import VersionCreate
 from tests.api.client import ApiClient
 from tests.api.datasets import IRIS, first_version, new_dataset, objects, processed, put_parts, run_workflow, upload
 
+pytestmark = pytest.mark.thorough
+
 MORE = IRIS + b"5.0,3.6,setosa\n"
 
 

@@ -15,6 +15,8 @@ from tests.api.client import ApiClient
 from tests.api.jobs import created, end, new_job, of, record, table, under_way
 from tests.api.together import at_once
 
+pytestmark = pytest.mark.thorough
+
 HOUR = 3600
 
 

@@ -32,6 +32,8 @@ from tests.api.registry import (
     unfinished,
 )
 
+pytestmark = pytest.mark.thorough
+
 CHANGES = {
     "name": "Updated Iris Classifier",
     "description": "Updated model with better performance",

@@ -14,6 +14,8 @@ from typing import Any
 import boto3
 import pytest
 
+pytestmark = pytest.mark.thorough
+
 DEFINITION = Path(__file__).parents[2] / "lambdas" / "models" / "scan.asl.json"
 FILES = [{"filename": name, "size": 1, "url": f"https://s3/{name}"} for name in ("a.onnx", "breaks.bin", "c.json")]
 # Gives two files a round, keeps each round's reports in a table, and at the end all of them.

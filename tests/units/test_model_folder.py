@@ -23,6 +23,8 @@ from lambdas.common.errors import BadRequest
 from lambdas.models import folder
 from lambdas.models.folder import MAX_BYTES, MAX_FILES, MIB, checked_filename, read_folder
 
+pytestmark = pytest.mark.thorough
+
 Files = dict[str, bytes]
 MOST_MEMORY = 24 * MIB
 NOISE = random.Random(2).randbytes(200_000)

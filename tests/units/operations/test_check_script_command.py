@@ -15,6 +15,8 @@ from operations import check_script
 from operations.terminal import OperationError
 from tests.script_zips import EXAMPLE, HOSTILE, packed
 
+pytestmark = pytest.mark.thorough
+
 QUIET = """
 import json, os, pathlib
 model = pathlib.Path(json.load(open(os.environ["SLIPWAY_CONFIG"]))["model_folder"])

@@ -21,6 +21,8 @@ from lambdas.processing.csv_dialect import sniff
 from lambdas.processing.report import InvalidFile, Report, ValueCount
 from lambdas.processing.source import InputFile
 
+pytestmark = pytest.mark.thorough
+
 MIB = 1024 * 1024
 WIDE = ",".join("abcdefghijklmnopqrst").encode() + b"\n"
 PIECES = ['"', '""', ",", "\n", "\r", "\r\n", "a", "ü", " ", "1", '\n"', ";", "\ufeff", "x,y\n", '"a","b"\n']

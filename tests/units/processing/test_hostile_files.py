@@ -21,6 +21,8 @@ from tests.units.processing.hostile_case import MIB
 from tests.units.processing.hostile_files import hostile_datasets
 from tests.units.processing.hostile_parquet import CANARY
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[3]
 MOST_MEMORY = 512 * MIB
 MOST_SECONDS = 120  # after which a process is ended

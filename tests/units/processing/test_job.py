@@ -18,6 +18,8 @@ import pytest
 
 from local.images import copied, entrypoint
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[3]
 CSV = b"age,name\n31,Ada\n45,Grace\n,Edsger\n"
 

@@ -23,6 +23,8 @@ from training_containers.common.contract import TrainingError
 from training_containers.common.tables import find_files
 from training_containers.tabular import data as container
 
+pytestmark = pytest.mark.thorough
+
 EXTENSIONS = {"excel": "xlsx", "coco": "zip"}
 TRAINING_TYPES: list[TrainingType] = [training_type for training_type in NEEDS if training_type != "custom"]
 OTHERS: list[tuple[str, str, Write]] = [

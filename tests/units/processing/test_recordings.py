@@ -19,6 +19,8 @@ from lambdas.processing.recording import LARGEST_READ, Damaged, Stream
 from tests.units.processing import recordings
 from tests.units.processing.recordings import audio, chunk, examined, riff, sound
 
+pytestmark = pytest.mark.thorough
+
 MODULES = {"WAV": wav, "WAVEX": wav, "RF64": wav, "FLAC": flac, "MP3": mp3}
 KINDS: list[tuple[str, dict[str, Any]]] = [
     ("WAV", {"subtype": "PCM_U8"}),

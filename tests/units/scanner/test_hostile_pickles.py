@@ -12,6 +12,8 @@ import pytest
 
 from tests.units.scanner.hostile_files import Hostile, call, pickles, smuggled
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).resolve().parents[3]
 
 

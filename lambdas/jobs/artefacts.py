@@ -53,7 +53,7 @@ def register(job: Job) -> ModelVersion:
         job_id=job.id,
         training_dataset=job.dataset_id,
         dataset_version=job.dataset_version,
-        base_model=capsule.base_reference(job) if job.base_model else None,
+        base_model=job.base_reference,
     )
 
 

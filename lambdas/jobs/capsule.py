@@ -15,7 +15,7 @@ def capsule(job: Job, manifest: dict[str, Any] | None = None) -> Capsule:
     said = {name: value for name, value in (manifest or {}).items() if isinstance(value, dict)}
     parameters, versions = said.get("parameters"), said.get("versions")
     seed = (parameters or job.parameters).get("seed")
-    base = job.base_model
+    base = job.base_reference
     return Capsule(
         job_id=job.id,
         rerun_of=job.rerun_of,
@@ -33,7 +33,7 @@ def capsule(job: Job, manifest: dict[str, Any] | None = None) -> Capsule:
             sha256=job.dataset_sha256,
             column_mapping=job.column_mapping,
         ),
-        base_model=CapsuleModel(reference=base_reference(job), id=job.base_model_id or "") if base else None,
+        base_model=CapsuleModel(reference=base, id=job.base_model_id or "") if base else None,
         script=job.script,
         given_parameters=job.parameters,
         parameters=parameters,
@@ -48,12 +48,6 @@ def capsule(job: Job, manifest: dict[str, Any] | None = None) -> Capsule:
             max_runtime_seconds=job.max_runtime_seconds,
         ),
     )
-
-
-def base_reference(job: Job) -> str:
-    """Return the base model as lineage names it."""
-    assert job.base_model is not None
-    return f"{job.base_model.user_id}/{job.base_model.model_id}@{job.base_model.version}"
 
 
 def store(job: Job, found: Capsule) -> None:

@@ -192,6 +192,12 @@ class Job(JobFields, Entity):
     log_asked_for_at: str | None = None
 
     @property
+    def base_reference(self) -> str | None:
+        """The base model as lineage names it: `user_id/model_id@version`."""
+        base = self.base_model
+        return f"{base.user_id}/{base.model_id}@{base.version}" if base else None
+
+    @property
     def ended(self) -> bool:
         return self.status in ENDED
 

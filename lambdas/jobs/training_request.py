@@ -8,7 +8,6 @@ from typing import Any
 
 from lambdas.common.instances import image_for
 from lambdas.jobs.schemas import Job, Priority
-from lambdas.models.schemas import ModelReference
 
 # Higher runs first among one user's own jobs; Batch allows 0 to 9999.
 SCHEDULING_PRIORITY: dict[Priority, int] = {"high": 100, "normal": 50, "low": 10}
@@ -85,13 +84,8 @@ def config(job: Job, to: Deployment) -> dict[str, Any]:
         "training_type": job.training_type,
         "parameters": job.parameters,
         "column_mapping": job.column_mapping,
-        "base_model": name_of(job.base_model) if job.base_model else None,
+        "base_model": job.base_reference,
     } | ({"script": job.script.model_dump(include={"entry_point", "sha256"})} if job.script else {})
-
-
-def name_of(model: ModelReference) -> str:
-    """Return what a version is called in full."""
-    return f"{model.user_id}/{model.model_id}/{model.version}"
 
 
 def channels(job: Job, home: str, jobs_bucket: str) -> dict[str, str | None]:

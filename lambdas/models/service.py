@@ -209,11 +209,6 @@ def files_uri(version: ModelVersion) -> str:
     return f"s3://{variable('MODELS_BUCKET')}/{version.prefix}"
 
 
-def reference(version: ModelVersion) -> str:
-    """Return how lineage names a version: `user_id/model_id@version`."""
-    return lineage.reference(version)
-
-
 def hold(version: ModelVersion, holder: str) -> Write:
     """Return the write by which an endpoint keeps a ready version from being deleted."""
     return MODELS.hold(version.owner, version.id, holder, "AND #status = :ready", {":ready": {"S": "ready"}})

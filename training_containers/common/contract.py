@@ -86,7 +86,7 @@ class Job:
     column_mapping: dict[str, str] = field(default_factory=dict)
     """{role: column of the data}; a role that is not in it is the name of its column."""
     base_model: str | None = None
-    """What the weights in channel `model` are called: `user/model/version` of the registry."""
+    """What the weights in channel `model` are called: `user_id/model_id@version` of the registry."""
     script: dict[str, Any] = field(default_factory=dict)
     """Of a custom job: `entry_point`, and the `sha256` of the ZIP."""
 

@@ -21,7 +21,7 @@ from training_containers.common.parameters import parameter
 from training_containers.huggingface import examples, images, latent_diffusion, pretrained, trainer
 from training_containers.huggingface.encoders import SPECIAL_TOKENS
 from training_containers.huggingface.latent_diffusion import LEVELS, Batches, Denoising, Reconstruction, encode, seeded
-from training_containers.huggingface.parameters import TrainingParameters
+from training_containers.huggingface.parameters import LoraParameters
 from training_containers.huggingface.run import Report, Run
 
 # Guidance compares with an empty caption, so a model must know some images by none.
@@ -36,27 +36,16 @@ STEP, HELD_OUT = 1, 2  # what random numbers are for
 
 
 @dataclass(frozen=True)
-class Parameters(TrainingParameters):
+class Parameters(LoraParameters):
     """What a job may set."""
 
     architecture: str = parameter(
         "What to train where there is no base model.", "stable-diffusion-tiny", choices=("stable-diffusion-tiny",)
     )
-    method: str = parameter(
-        "full trains the whole UNet; lora a small adapter of a base model's, at about ten times the learning rate.",
-        "full",
-        choices=("full", "lora"),
-    )
-    lora_r: int = parameter("Rank of the adapter: more can learn more.", 16, 1, 512)
-    lora_alpha: int = parameter("Scale of the adapter; twice the rank is usual.", 32, 1, 1024)
     resolution: int = parameter("Side of the square cut from the middle of each image, in pixels.", 512, 8, 2048)
     flip: bool = parameter("Mirror half of the images, where captions do not say left or right.", False)
     autoencoder_steps: int = parameter(
         "Steps in which a fresh autoencoder learns the images, before the steps of epochs or max_steps.", 1000, 1, 10**8
-    )
-    # A UNet's activations outweigh its weights.
-    gradient_checkpointing: bool = parameter(
-        "Compute activations twice instead of keeping them: slower, smaller.", True
     )
 
 

@@ -63,7 +63,7 @@ def train(run: Run[Parameters]) -> Report:
     # -------------------------------------------------------------------------------------------------------- model
     set_seed(given.seed)
     base = pretrained.base_model(run)
-    names = {"id2label": dict(enumerate(labels)), "label2id": {name: number for number, name in enumerate(labels)}}
+    names = pretrained.label_names(labels)
     if base:
         processor = AutoImageProcessor.from_pretrained(base, backend="pil")
         model = AutoModelForImageClassification.from_pretrained(

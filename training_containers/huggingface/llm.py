@@ -21,32 +21,21 @@ from training_containers.common.parameters import parameter
 from training_containers.huggingface import conversations, examples, pretrained, trainer
 from training_containers.huggingface.decoders import ARCHITECTURES, SPECIAL_TOKENS, VOCABULARY, adapter
 from training_containers.huggingface.length_grouped import LengthGrouped
-from training_containers.huggingface.parameters import TrainingParameters
+from training_containers.huggingface.parameters import LoraParameters
 from training_containers.huggingface.run import Report, Run
 
 SAMPLES, SAMPLE_TOKENS = 4, 48
 
 
 @dataclass(frozen=True)
-class Parameters(TrainingParameters):
+class Parameters(LoraParameters):
     """What a job may set."""
 
     architecture: str = parameter(
         "What to train where there is no base model.", "qwen3-tiny", choices=tuple(ARCHITECTURES)
     )
-    method: str = parameter(
-        "full trains every weight; lora a small adapter of a base model, at about ten times the learning rate.",
-        "full",
-        choices=("full", "lora"),
-    )
-    lora_r: int = parameter("Rank of the adapter: more can learn more.", 16, 1, 512)
-    lora_alpha: int = parameter("Scale of the adapter; twice the rank is usual.", 32, 1, 1024)
     max_length: int = parameter("Tokens that are read of each example; the rest is cut.", 1024, 8, 131_072)
     packing: bool = parameter("Fill rows with several examples, where flash attention keeps them apart.", True)
-    # Half the models that are fine-tuned fit their GPU only this way.
-    gradient_checkpointing: bool = parameter(
-        "Compute activations twice instead of keeping them: slower, smaller.", True
-    )
 
 
 def train(run: Run[Parameters]) -> Report:

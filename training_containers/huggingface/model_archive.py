@@ -1,5 +1,6 @@
 """A base model that comes as the archive of the job that trained it, unpacked once before any process needs it."""
 
+import shutil
 import tarfile
 from pathlib import Path, PurePosixPath
 
@@ -28,5 +29,4 @@ def unpack(archive: Path, folder: Path) -> None:
                 target = folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with target.open("wb") as file:
-                    while block := content.read(1 << 20):
-                        file.write(block)
+                    shutil.copyfileobj(content, file)

@@ -50,7 +50,7 @@ def train(run: Run[Parameters]) -> Report:
     else:
         texts = (" ".join(words) for words in training["tokens"])
         tokenizer = pretrained.tokenizer(run, None, texts, 30_000, **SPECIAL_TOKENS)
-    names = {"id2label": dict(enumerate(labels)), "label2id": numbers}
+    names = pretrained.label_names(labels)
     if base:
         model = AutoModelForTokenClassification.from_pretrained(
             base, num_labels=len(labels), **names, ignore_mismatched_sizes=True
@@ -84,7 +84,6 @@ def train(run: Run[Parameters]) -> Report:
     tokenized = test.map(tokens, batched=True, remove_columns=own)
     training_loop = LengthGrouped(
         model=model,
-        # Texts of like length in a batch: less padding to compute.
         args=trainer.arguments(run),
         train_dataset=training.map(tokens, batched=True, remove_columns=own),
         eval_dataset=tokenized,

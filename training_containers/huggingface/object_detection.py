@@ -118,7 +118,7 @@ def train(run: Run[Parameters]) -> Report:
     # -------------------------------------------------------------------------------------------------------- model
     set_seed(given.seed)
     base = pretrained.base_model(run)
-    names = {"id2label": dict(enumerate(labels)), "label2id": numbers}
+    names = pretrained.label_names(labels)
     side = given.image_size
     size = {"height": side, "width": side}
     if base:

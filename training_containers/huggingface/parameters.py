@@ -29,3 +29,20 @@ class TrainingParameters:
     )
     checkpoint_every: int = parameter("Steps between two checkpoints. 0 = after each epoch.", 0, 0, 1_000_000)
     seed: int = parameter("Seed of the split, the weights and the order: same seed, same model.", 42, 0, 2**31 - 1)
+
+
+@dataclass(frozen=True)
+class LoraParameters(TrainingParameters):
+    """What is common to the types that can train an adapter of a base model."""
+
+    method: str = parameter(
+        "full trains every weight; lora a small adapter of a base model, at about ten times the learning rate.",
+        "full",
+        choices=("full", "lora"),
+    )
+    lora_r: int = parameter("Rank of the adapter: more can learn more.", 16, 1, 512)
+    lora_alpha: int = parameter("Scale of the adapter; twice the rank is usual.", 32, 1, 1024)
+    # Half the models that are fine-tuned fit their GPU only this way.
+    gradient_checkpointing: bool = parameter(
+        "Compute activations twice instead of keeping them: slower, smaller.", True
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -26,6 +27,11 @@ def base_model(run: Run, marker: str = "config.json") -> Path | None:
     if not list(folder.rglob("*.safetensors")):
         raise TrainingError("The base model has no weights in SafeTensors, and pickles are not read: convert it first.")
     return folder
+
+
+def label_names(labels: list[str]) -> dict[str, Any]:
+    """Return what a model's configuration says of its classes."""
+    return {"id2label": dict(enumerate(labels)), "label2id": {name: number for number, name in enumerate(labels)}}
 
 
 def tokenizer(

@@ -15,7 +15,7 @@ from training_containers.common.progress import Progress
 from training_containers.common.shutdown import Shutdown
 from training_containers.huggingface.parameters import TrainingParameters
 
-LOADED, TRAINED, EVALUATED = 5.0, 90.0, 95.0  # percent of the job when each part is done
+LOADED, TRAINED = 5.0, 90.0  # percent of the job when each part is done
 LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "diffusers", "peft", "trl", "tokenizers", "safetensors")
 
 AnyParameters = TypeVar("AnyParameters", bound=TrainingParameters)
@@ -44,6 +44,8 @@ class Run(Generic[AnyParameters]):
     parameters: AnyParameters
     progress: Progress
     shutdown: Shutdown
+    newest: checkpoints.Checkpoint | None = None
+    """The newest complete checkpoint of the job, whatever it was made of."""
     rank: int = 0
     processes: int = 1
     history: list[dict[str, float]] = field(default_factory=list)
@@ -55,11 +57,10 @@ class Run(Generic[AnyParameters]):
     @cached_property
     def checkpoint(self) -> checkpoints.Checkpoint | None:
         """The checkpoint that this run continues: complete, and of the same data and parameters."""
-        found = checkpoints.newest(self.paths.checkpoints)
-        if found and found.state["fingerprint"] != self.fingerprint:
+        if self.newest and self.newest.state["fingerprint"] != self.fingerprint:
             self.say("The checkpoint belongs to other data or parameters; starting from nothing.")
             return None
-        return found
+        return self.newest
 
     @cached_property
     def fingerprint(self) -> str:

@@ -40,7 +40,7 @@ def train(run: Run[Parameters]) -> Report:
     set_seed(given.seed)
     base = pretrained.base_model(run)
     tokenizer = pretrained.tokenizer(run, base, training["text"], 30_000, **SPECIAL_TOKENS)
-    names = {"id2label": dict(enumerate(labels)), "label2id": {name: number for number, name in enumerate(labels)}}
+    names = pretrained.label_names(labels)
     if base:
         model = AutoModelForSequenceClassification.from_pretrained(
             base, num_labels=len(labels), **names, ignore_mismatched_sizes=True

@@ -37,8 +37,8 @@ def train(paths: Paths) -> None:
     if job.training_type == "custom":
         return custom.train(paths, job, shutdown)
     rank = int(os.environ.get("RANK", "0"))
-    found = checkpoints.newest(paths.checkpoints)
-    state = found.state if found else {}
+    newest = checkpoints.newest(paths.checkpoints)
+    state = newest.state if newest else {}
     progress = Progress(job.stage, job.job_id, state.get("sequence", 0), state.get("percent", 0.0))
     if rank == 0:
         progress.emit("started", 0)
@@ -46,7 +46,8 @@ def train(paths: Paths) -> None:
         raise TrainingError(f"This image trains {', '.join(TYPES)}, not {job.training_type!r}.")
     module = importlib.import_module(f"training_containers.huggingface.{job.training_type}")
     parameters = parse(module.Parameters, job.parameters)
-    run = Run(paths, job, parameters, progress, shutdown, rank, int(os.environ.get("WORLD_SIZE", "1")))
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    run = Run(paths, job, parameters, progress, shutdown, newest, rank, processes)
     if run.checkpoint:
         run.history = run.checkpoint.state["history"]
     if run.main:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import signal
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -206,3 +207,13 @@ def test_sigterm_reaches_the_script_and_is_no_failure(job: Job, obeys: bool) -> 
 def test_what_a_script_leaves_running_does_not_keep_the_job(job: Job) -> None:
     done = script(job, BOTH + "import subprocess; subprocess.Popen(['sleep', '600'])\n").run()
     assert done.returncode == 0, done.stderr
+
+
+def test_a_script_runs_once_however_many_processes_the_image_would_train_with(
+    huggingface_image: Image, tmp_path: Path
+) -> None:
+    job = script(Job(tmp_path, huggingface_image), BOTH)
+    done = job.run(SLIPWAY_PROCESSES_PER_HOST="2")
+    assert done.returncode == 0, done.stderr
+    assert (job.base / "model/weights.bin").exists()
+    assert done.stdout.count('"event": "started"') == 1

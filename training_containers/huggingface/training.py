@@ -21,13 +21,21 @@ def main() -> int:
     os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     if "RANK" in os.environ:  # one of several processes, of which each runs this
         return run_training(train)
-    return run_training(model_archive.prepare) or start(Paths.from_environment())
+    return run_training(prepare) or start(Paths.from_environment())
+
+
+def prepare(paths: Paths) -> None:
+    """Do what a job needs once, however many processes it has; raises TrainingError for one that cannot be read."""
+    read_job(paths)
+    model_archive.prepare(paths)
 
 
 def start(paths: Paths) -> int:
-    """Run the job in this process, or in as many as it has GPUs."""
+    """Run the job in this process, or in as many as it has GPUs; a custom script starts its own."""
     cluster = launch.cluster(paths)
-    return launch.torchrun(cluster, sys.argv[0], paths) if cluster.processes > 1 else run_training(train)
+    if cluster.processes > 1 and read_job(paths).training_type != "custom":
+        return launch.torchrun(cluster, sys.argv[0], paths)
+    return run_training(train)
 
 
 def train(paths: Paths) -> None:

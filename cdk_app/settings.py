@@ -80,6 +80,10 @@ class Settings(Model):
     """Buckets of yours from which users may make datasets; every user may read every object in them."""
     max_model_bytes: Annotated[int, Field(ge=2**20, le=5 * 2**40)] = 2**39
     """All files of a model version together: what one function can have S3 put into a ZIP in its 15 minutes."""
+    hugging_face_endpoint: Annotated[str, StringConstraints(pattern=r"^https://[^/\s]+$")] | None = (
+        "https://huggingface.co"
+    )
+    """Where models are imported from: the Hub, or a mirror of yours; nowhere when null."""
     cors_origins: Annotated[list[Origin], Field(min_length=1)] = ["*"]
     """Where browsers may call the API and upload from. Tokens travel in a header, so `*` gives nothing away."""
 

@@ -21,6 +21,7 @@ BROKEN = ["FAILED", "TIMED_OUT", "ABORTED"]
 WATCHERS = {
     "process": "datasets_recover",
     "scan": "models_recover",
+    "import": "models_recover",
     "archive": "models_recover",
     "train": "jobs_watch",
     "deploy": "endpoints_watch",

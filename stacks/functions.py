@@ -80,7 +80,7 @@ FUNCTIONS = {
     "models": api(
         "lambdas.models.handler.handler",
         "MODELS_TABLE MODELS_INDEX_TABLE WAITS_TABLE MODELS_BUCKET SCAN_WORKFLOW_ARN ARCHIVE_WORKFLOW_ARN "
-        "MAX_MODEL_BYTES",
+        "IMPORT_WORKFLOW_ARN MAX_MODEL_BYTES HF_ENDPOINT",
     ),
     "models_process": Spec(
         "lambdas.models.tasks.process",
@@ -89,10 +89,16 @@ FUNCTIONS = {
         timeout=900,
     ),
     "models_scan": Spec("lambdas.scanner.tasks.scan", "", memory=2048, timeout=900),
+    "models_import": Spec(
+        "lambdas.models.tasks.import_files",
+        "MODELS_TABLE WAITS_TABLE MODELS_BUCKET SCAN_WORKFLOW_ARN HF_ENDPOINT",
+        memory=2048,  # with which comes the network's speed, for files of up to 50 GiB
+        timeout=900,
+    ),
     "models_archive": Spec("lambdas.models.tasks.archive", "MODELS_TABLE MODELS_BUCKET", memory=1024, timeout=900),
     "models_recover": Spec(
         "lambdas.models.tasks.recover",
-        "MODELS_TABLE MODELS_INDEX_TABLE WAITS_TABLE MODELS_BUCKET SCAN_WORKFLOW_ARN",
+        "MODELS_TABLE MODELS_INDEX_TABLE WAITS_TABLE MODELS_BUCKET SCAN_WORKFLOW_ARN IMPORT_WORKFLOW_ARN",
         timeout=300,
     ),
     "models_rebuild": Spec(
@@ -193,6 +199,7 @@ class Functions(dict[str, Function]):
             "IMPORT_BUCKETS": json.dumps(settings.import_buckets),
             "STALLED_AFTER_MINUTES": str(settings.stalled_after_minutes),
             "KMS_KEY_ARN": settings.kms_key_arn or "",
+            "HF_ENDPOINT": settings.hugging_face_endpoint or "",
         }
 
     def add(self, *keys: str) -> None:

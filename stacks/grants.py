@@ -76,6 +76,7 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("s3: PutObject GetObject DeleteObject ListMultipartUploadParts AbortMultipartUpload", "models-bucket/*"),
         ("states: StartExecution", "scan-workflow"),
         ("states: StartExecution", "archive-workflow"),
+        ("states: StartExecution", "import-workflow"),
     ],
     "models_process": [
         ("dynamodb: GetItem PutItem UpdateItem", "models-table"),
@@ -86,6 +87,13 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
     ],
     # It reads what strangers made: each file by a URL that is good for that file, and nothing else.
     "models_scan": [],
+    "models_import": [
+        ("dynamodb: GetItem UpdateItem", "models-table"),
+        ("dynamodb: DeleteItem", "waits-table"),
+        ("s3: ListBucket", "models-bucket"),
+        ("s3: GetObject PutObject ListMultipartUploadParts AbortMultipartUpload", "models-bucket/*"),
+        ("states: StartExecution", "scan-workflow"),
+    ],
     "models_archive": [
         ("dynamodb: GetItem", "models-table"),
         ("s3: ListBucket", "models-bucket"),
@@ -99,6 +107,8 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("s3: GetObject PutObject DeleteObject AbortMultipartUpload", "models-bucket/*"),
         ("states: StartExecution", "scan-workflow"),
         ("states: DescribeExecution", "scan-workflow/executions"),
+        ("states: StartExecution", "import-workflow"),
+        ("states: DescribeExecution", "import-workflow/executions"),
     ],
     "models_rebuild": [
         ("dynamodb: PutItem UpdateItem", "models-table"),
@@ -246,6 +256,7 @@ WILDCARDS = {
     "jobs-bucket/logs": "The log of any owner's job as a file, and no other object of the bucket.",
     "process-workflow/executions": EXECUTIONS,
     "scan-workflow/executions": EXECUTIONS,
+    "import-workflow/executions": EXECUTIONS,
     "train-workflow/executions": EXECUTIONS,
     "deploy-workflow/executions": EXECUTIONS,
     "teardown-workflow/executions": EXECUTIONS,

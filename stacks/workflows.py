@@ -21,6 +21,7 @@ WORKFLOWS = {
         },
     ),
     "scan": ("models/scan.asl.json", {"ModelsProcessArn": "models_process", "ModelsScanArn": "models_scan"}),
+    "import": ("models/import.asl.json", {"ModelsImportArn": "models_import"}),
     "archive": ("models/archive.asl.json", {"ModelsArchiveArn": "models_archive"}),
     "deploy": ("endpoints/deploy.asl.json", {"EndpointsDeployArn": "endpoints_deploy"}),
     "teardown": ("endpoints/teardown.asl.json", {"EndpointsDeployArn": "endpoints_deploy"}),

@@ -26,6 +26,15 @@ def start(workflow: str, owner: str, id: str, name: str | None = None) -> None:
         logger.exception("workflow not started; reconcile will", extra={"id": id})
 
 
+def reason_of(error: dict[str, Any]) -> str:
+    """Return the words of a workflow's error, {"Error", "Cause"}: a Lambda's own message where there is one."""
+    cause = str(error.get("Cause") or error.get("Error") or "the workflow gave no reason.")
+    try:
+        return str(json.loads(cause).get("errorMessage", cause))
+    except (ValueError, AttributeError):
+        return cause  # plain words
+
+
 def execution(workflow: str, name: str) -> dict[str, Any]:
     """Return DescribeExecution of an execution by its name; its status is ABSENT when there never was one."""
     stepfunctions = aws.client("stepfunctions")

@@ -92,6 +92,23 @@ class UploadCreate(ModelCreate):
     files: list[FileUpload] = Field(min_length=1, max_length=500)
 
 
+class ImportCreate(Body):
+    """A repository of the Hugging Face Hub to import as a version."""
+
+    user_id: Username | None = Field(default=None, description="The owner: you, when absent.")
+    repo_id: Annotated[
+        str, StringConstraints(pattern=r"^([A-Za-z0-9][\w-]*(\.[\w-]+)*/)?[A-Za-z0-9][\w-]*(\.[\w-]+)*$", max_length=96)
+    ] = Field(examples=["Qwen/Qwen3-0.6B"])
+    revision: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w-]*([./][\w-]+)*$", max_length=200)] = Field(
+        default="main", description="A branch, a tag, or a commit, which alone never changes."
+    )
+    model_id: ModelName | None = Field(default=None, description="The repository's own name, when absent.")
+    name: DisplayName | None = Field(default=None, description="The `repo_id`, when absent.")
+    version: NewVersion = Field(
+        default="auto", description="A name such as v2 or v1.0.3, or `auto` for the next number."
+    )
+
+
 class FileUpdate(Body):
     """A file's new description."""
 

@@ -16,6 +16,7 @@ from lambdas.models.lineage import Lineage
 from lambdas.models.requests import (
     AliasUpdate,
     FolderUpload,
+    ImportCreate,
     ModelUpdate,
     SingleUpload,
     UploadCreate,
@@ -148,6 +149,15 @@ def complete_upload(version: OwnUpload) -> ModelPublic:
 def started(version: ModelVersion) -> UploadStarted:
     """Return an upload as it is answered."""
     return UploadStarted(model=service.public(version), uploads=upload.plan(version))
+
+
+@router.post("/imports", status_code=201)
+def import_model(caller: Writer, new: ImportCreate) -> ModelPublic:
+    """Import a public repository of the Hugging Face Hub: weights in SafeTensors, and what says how to use them.
+
+    The version is `uploading` until all files are here, and is then scanned. Its licence is recorded.
+    """
+    return service.public(service.start_import(caller, new))
 
 
 # ------------------------------------------------------------------------------------------- lists and search

@@ -25,7 +25,8 @@ Verdict = Literal["clean", "suspicious", "malicious", "unscanned"]
 Visibility = Literal["private", "shared"]
 
 MODEL_TYPES: tuple[str, ...] = get_args(ModelType)
-RESERVED = {"search", "upload", "uploads", "compare"}  # they are routes under /ai-models, so no user has these names
+# Routes under /ai-models, so no user has these names.
+RESERVED = {"search", "upload", "uploads", "imports", "compare"}
 MAX_JSON_BYTES = 16_384  # of custom metadata: a record is at most 400 KB, and lists read a hundred of them
 MAX_JSON_LEVELS = 100  # an answer is not written from 255 on
 
@@ -174,6 +175,14 @@ class MetricRange(BaseModel):
     max: float
 
 
+class HubSource(BaseModel):
+    """Where on the Hugging Face Hub a version comes from."""
+
+    repo_id: str
+    revision: str = Field(description="As it was asked for.")
+    commit: str = Field(description="What the revision was then; the files are those of this commit.")
+
+
 class Described(BaseModel):
     """What its owner says of a version, beside its name and kind; all of it may be left out, and changed later."""
 
@@ -185,6 +194,7 @@ class Described(BaseModel):
     test_accuracy: Fraction | None = None
     training_loss: Loss | None = None
     training_dataset: Line | None = None
+    license: Line | None = Field(default=None, description="By its SPDX or Hub identifier.", examples=["apache-2.0"])
     python_version: Line | None = None
     hardware_requirements: Line | None = None
     base_model: Reference | None = None
@@ -221,6 +231,7 @@ class ModelFields(Described):
     metric_ranges: dict[str, MetricRange] = Field(default_factory=dict)
     parameters: Json = Field(default_factory=dict)
     image: str | None = Field(default=None, description="The image family that trained it and can serve it.")
+    source: HubSource | None = Field(default=None, description="Set when it was imported from Hugging Face.")
     job_id: str | None = None
     dataset_version: int | None = None
 

@@ -10,12 +10,12 @@ from lambdas.common.identity import Caller
 from lambdas.common.ids import new_id
 from lambdas.common.pages import MAX_PAGE, Page
 from lambdas.common.transactions import Write
-from lambdas.models import aliases, comparison, deletion, lineage, manifest, search_index, upload, versions
+from lambdas.models import aliases, comparison, deletion, imports, lineage, manifest, search_index, upload, versions
 from lambdas.models.comparison import Comparison
 from lambdas.models.folder import read_folder
 from lambdas.models.lineage import Lineage
 from lambdas.models.records import MODELS
-from lambdas.models.requests import FileUpload, FolderUpload, ModelUpdate, SingleUpload, UploadCreate
+from lambdas.models.requests import FileUpload, FolderUpload, ImportCreate, ModelUpdate, SingleUpload, UploadCreate
 from lambdas.models.schemas import ModelFile, ModelPublic, ModelVersion
 from lambdas.models.search_terms import Filter
 from lambdas.models.trained import register_trained as register_trained  # the jobs call it
@@ -47,10 +47,12 @@ def find_to_change(caller: Caller, owner: str, model_id: str, version: str | Non
 
 
 def find_upload(caller: Caller, id: str) -> ModelVersion:
-    """Return the version of an upload plan by its id; raises NotFound unless the caller may change it."""
+    """Return the version of an upload plan by its id; raises NotFound unless the caller may change it, Conflict."""
     version = MODELS.find(id) if caller.is_admin else MODELS.get(caller.username, id)
     if version.status == "deleting":
         raise NotFound(f"There is no upload {id}.")
+    if version.source:
+        raise Conflict(f"{version.model_id} {version.version} is imported from Hugging Face: nothing is left to you.")
     return version
 
 
@@ -131,6 +133,11 @@ def upload_folder(caller: Caller, form: FolderUpload) -> ModelVersion:
 def start_upload(caller: Caller, new: UploadCreate) -> ModelVersion:
     """Register a version whose files come by presigned URLs; raises BadRequest, Conflict, NotFound, TooLarge."""
     return upload.start(owner_of(caller, new.user_id), new)
+
+
+def start_import(caller: Caller, new: ImportCreate) -> ModelVersion:
+    """Register a version that is brought from Hugging Face; raises BadRequest, Conflict, NotFound, TooLarge."""
+    return imports.start(owner_of(caller, new.user_id), new)
 
 
 def owner_of(caller: Caller, user_id: str | None) -> str:

@@ -9,7 +9,7 @@ from lambdas.common.environment import variable
 from lambdas.common.errors import NotFound
 from lambdas.common.observability import logger
 from lambdas.models import archive as archives
-from lambdas.models import deletion, downloads, duplicates, manifest, scan, search_index, upload, versions
+from lambdas.models import deletion, downloads, duplicates, imports, manifest, scan, search_index, upload, versions
 from lambdas.models.rebuild import restore_page
 from lambdas.models.records import MODELS
 from lambdas.models.schemas import ModelVersion, StoredFile
@@ -95,6 +95,25 @@ STEPS: dict[str, Callable[[ModelVersion, Event], list[dict[str, Any]] | None]] =
 STATUSES = {"next": {"scanning"}, "record": {"scanning"}, "finish": {"scanning", "ready", "blocked"}}
 
 
+# ---------------------------------------------------------------------------------------------------- import
+
+
+def import_files(event: Event, context: Any) -> dict[str, Any]:
+    """One step of `import`: {"owner", "id"} brings files, with {"error"} gives up. Returns whether all is `done`."""
+    answer = {"owner": event["owner"], "id": event["id"], "done": True}
+    try:
+        version = MODELS.get(event["owner"], event["id"])
+    except NotFound:
+        logger.info("deleted meanwhile", extra={"id": event["id"]})
+        return answer
+    if version.status != "uploading":
+        return answer
+    if "error" in event:
+        imports.fail(version, event["error"])
+        return answer
+    return answer | {"done": imports.bring(version, lambda: context.get_remaining_time_in_millis() / 1000)}
+
+
 # --------------------------------------------------------------------------------------------------- archive
 
 
@@ -135,6 +154,9 @@ def reconcile(owner: str, id: str) -> None:
 def reconcile_upload(version: ModelVersion) -> None:
     """Fail an upload that nobody goes on with; take away what a request or a job left when it died."""
     planned = upload.read_plan(version)
+    if planned and version.source:
+        imports.reconcile(version)
+        return
     patience = timedelta(days=UPLOAD_DAYS) if planned or version.job_id else upload.REQUEST_TIME
     if version.age < patience:
         return

@@ -52,6 +52,8 @@ class PlannedFile(BaseModel):
     upload_id: str | None = None
     copy_of: str | None = None
     """The key of a file with the same SHA-256."""
+    hash: str | None = None
+    """What an imported file's bytes must hash to: `sha256:` or `git:` and hexadecimal digits."""
 
 
 PLANNED = TypeAdapter(list[PlannedFile])
@@ -213,11 +215,13 @@ def write_plan(version: ModelVersion, planned: list[PlannedFile]) -> None:
 # ------------------------------------------------------------------------------------------------------ both
 
 
-def register(owner: str, new: ModelCreate, files: Sequence[FileUpload], entries: list[StoredFile]) -> ModelVersion:
+def register(
+    owner: str, new: ModelCreate, files: Sequence[FileUpload], entries: list[StoredFile], **more: Any
+) -> ModelVersion:
     """Store a version that is about to get these files, in the table and in its manifest; raises Conflict."""
     primary = next(entry for entry in entries if entry.is_primary)
     fields: dict[str, Any] = new.model_dump(include=set(ModelCreate.model_fields) - {"user_id", "version"})
-    fields["framework"] = new.framework or FRAMEWORKS.get(primary.file_type, "other")
+    fields |= {"framework": new.framework or FRAMEWORKS.get(primary.file_type, "other")} | more
     version = versions.create(
         owner,
         new.version,

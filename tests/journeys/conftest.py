@@ -9,6 +9,7 @@ import pytest
 
 from local.api_client import ApiClient
 from local.demo import breast_cancer, to_csv
+from tests.hub import Hub, running_hub
 from tests.platform import Platform
 
 PASSWORD = "Correct-horse-7"
@@ -56,6 +57,19 @@ def dataset(member: ApiClient, rows: list[dict[str, Any]]) -> dict[str, Any]:
 def trained(member: ApiClient, dataset: dict[str, Any]) -> dict[str, Any]:
     """A completed job of the member."""
     return train(member, dataset)
+
+
+@pytest.fixture(scope="session")
+def hub(platform: Platform) -> Iterator[Hub]:
+    """A Hugging Face Hub from which the platform imports."""
+    with running_hub() as hub:
+        lambdas = platform.client("lambda")
+        for key in ("models", "models_import"):
+            name = functions(platform)[key]
+            variables = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+            variables["HF_ENDPOINT"] = hub.url
+            lambdas.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+        yield hub
 
 
 @pytest.fixture

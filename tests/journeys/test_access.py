@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from local.api_client import ApiClient
 from local.demo import to_csv
 from local.home import REPOSITORY
+from tests.hub import Hub, HubRepository
 from tests.journeys.conftest import PARAMETERS, PASSWORD, train, upload
 from tests.journeys.records import Records, copy_unservable_model
 from tests.platform import Platform
@@ -60,6 +61,7 @@ MATRIX = {
     "POST /ai-models/uploads": (401, 401, 403, 201, 404, 201),
     "GET /ai-models/uploads/{id}": (401, 401, 403, 200, 404, 200),
     "POST /ai-models/uploads/{id}/complete": (401, 401, 403, 202, 404, 202),
+    "POST /ai-models/imports": (401, 401, 403, 201, 404, 201),
     "GET /ai-models/compare": (401, 401, 404, 200, 404, 200),
     "GET /ai-models/search/{user_id}": (401, 401, 200, 200, 200, 200),
     "GET /ai-models/{user_id}": (401, 401, 200, 200, 200, 200),
@@ -103,6 +105,7 @@ MATRIX = {
 }
 SCRIPT = packed({"train.py": ""})
 CONFIG = b'{"layers": 3}'
+IMPORTED = "acme/matrix"
 FILES = [{"filename": "config.json", "size": len(CONFIG)}]
 GROUPS = {"viewer": "viewer", "owner": None, "another member": None, "admin": "admin"}
 
@@ -184,6 +187,7 @@ class Estate:
             "PATCH /datasets/{id}": lambda: {"description": "Changed."},
             "POST /datasets/{id}/versions": lambda: new_version(len(self.content)),
             "POST /ai-models/uploads": lambda: new_model() | {"user_id": self.user_id, "files": FILES},
+            "POST /ai-models/imports": lambda: {"user_id": self.user_id, "repo_id": IMPORTED},
             "PUT /ai-models/{user_id}/{model_id}": lambda: {"change_note": "Changed."},
             "PUT /ai-models/{user_id}/{model_id}/aliases/{alias}": lambda: {"version": self.job["model"]["version"]},
             "POST /jobs": lambda: {"name": "Asked", "dataset_id": self.dataset["id"], "parameters": PARAMETERS},
@@ -260,8 +264,11 @@ def tokens(user: ApiClient) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def estate(platform: Platform, new_user: Callable[..., ApiClient], rows: list[dict[str, Any]]) -> Iterator[Estate]:
+def estate(
+    platform: Platform, new_user: Callable[..., ApiClient], rows: list[dict[str, Any]], hub: Hub
+) -> Iterator[Estate]:
     """The data set, ended job, model, and endpoint in service of somebody whom no other journey knows."""
+    hub.repositories[IMPORTED] = HubRepository({"config.json": CONFIG, "model.safetensors": b"never read"})
     owner = new_user()
     job = train(owner, upload(owner, rows))
     model = {"model_id": job["model"]["model_id"], "version": job["model"]["version"]}

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from local.api_client import ApiClient
+from tests.hub import Hub, HubRepository
 from tests.journeys.conftest import PASSWORD
 from tests.journeys.documents import Check, Said, blocks, follow, reader_folder, text_of
 from tests.platform import Platform
@@ -116,6 +117,12 @@ def folder_of_any_size_uploaded(said: Said) -> None:
     assert [file["filename"] for file in files] == ["config.json", "weights/part1.safetensors"]
 
 
+def imported(said: Said) -> None:
+    assert (said.json["model_id"], said.json["license"]) == ("smollm2-135m", "apache-2.0")
+    model = said.api.wait("/ai-models/user1/smollm2-135m?version=v1", "ready", "failed")
+    assert [file["filename"] for file in model["files"]] == ["model.safetensors", "config.json"]
+
+
 def scanned(said: Said) -> None:
     lines = ("iris_classifier", "resnet_classifier", "large_model", "bert")
     assert said.text.splitlines() == [f"{name}: ready clean" for name in lines]
@@ -185,7 +192,7 @@ def lineage_told(said: Said) -> None:
 def deleted(said: Said) -> None:
     assert said.text == ""
     left = {f"{m['model_id']} {m['version']}" for m in said.api.call("GET", "/ai-models/user1")["items"]}
-    assert left == {"iris_classifier v1", "resnet_classifier v1", "large_model v1", "bert v1"}
+    assert left == {"iris_classifier v1", "resnet_classifier v1", "large_model v1", "bert v1", "smollm2-135m v1"}
 
 
 CHECKS: list[Check] = [
@@ -194,6 +201,7 @@ CHECKS: list[Check] = [
     folder_uploaded,
     large_uploaded,
     folder_of_any_size_uploaded,
+    imported,
     scanned,
     downloaded,
     large_downloaded,
@@ -227,7 +235,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]) ->
     return reader_folder(tmp_path_factory.mktemp("registry"), files)
 
 
-def test_every_command_does_what_the_document_says(platform: Platform, user: ApiClient, folder: Path) -> None:
+def test_every_command_does_what_the_document_says(
+    platform: Platform, user: ApiClient, folder: Path, hub: Hub, files: dict[str, bytes]
+) -> None:
+    published = {"config.json": b'{"model_type": "llama"}', "model.safetensors": files["model.safetensors"]}
+    hub.repositories["HuggingFaceTB/SmolLM2-135M"] = HubRepository(published, {"tags": ["license:apache-2.0"]})
     follow(DOCUMENT, CHECKS, platform, user, folder)
 
 

@@ -6,6 +6,7 @@ harm, and people may go on working meanwhile.
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from operations.account import Account, account_of
@@ -15,6 +16,35 @@ from operations.terminal import OperationError, run
 
 LOGICAL_ID = "ModelsRebuild"  # what the function's name in the platform stack begins with
 PAGE_SECONDS = 910  # the function may take 900 for a page
+
+
+@dataclass(frozen=True)
+class Holders:
+    """Records that hold a model version: which they are, and the attributes that say which version it is."""
+
+    noun: str
+    prefix: str
+    model: str
+    version: str
+    condition: str
+    values: dict[str, Any]
+    named: dict[str, Any] = field(default_factory=dict)
+
+
+HOLDERS = {
+    "endpoints": Holders(
+        "endpoints", "ep-", "model", "model_version_id", "holds_model = :true", {":true": {"BOOL": True}}
+    ),
+    "jobs": Holders(  # they let go when they end
+        "jobs",
+        "job-",
+        "base_model",
+        "base_model_id",
+        "attribute_exists(base_model_id) AND #status IN (:pending, :running)",
+        {":pending": {"S": "pending"}, ":running": {"S": "running"}},
+        {"ExpressionAttributeNames": {"#status": "status"}},
+    ),
+}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -27,12 +57,15 @@ def main(arguments: Sequence[str]) -> int:
         restored += page["restored"]
         if page["restored"]:
             print(f"{restored} model versions restored so far", flush=True)
-    held, missing = restore_holds(account, table_of(account, stage, "endpoints"), table_of(account, stage, "models"))
-    print(f"Restored {restored} model versions that stage {stage} lacked; {held} endpoints hold theirs.")
-    for endpoint in missing:
-        print(
-            f"The endpoint {endpoint} serves a version that is not in the registry; delete it, or look for its files."
-        )
+    tables = {noun: table_of(account, stage, noun) for noun in ("models", "endpoints", "jobs")}
+    held = {noun: list(restore_holds(account, holders, tables)) for noun, holders in HOLDERS.items()}
+    counts = {noun: sum(restored for _, restored in found) for noun, found in held.items()}
+    print(
+        f"Restored {restored} model versions that stage {stage} lacked; "
+        f"{counts['endpoints']} endpoints and {counts['jobs']} jobs hold theirs."
+    )
+    for holder in (id for found in held.values() for id, restored in found if not restored):
+        print(f"{holder} uses a version that is not in the registry; delete it, or look for the version's files.")
     return 0
 
 
@@ -66,45 +99,46 @@ def table_of(account: Account, stage: str, noun: str) -> str:
     return account.client("ssm").get_parameter(Name=f"/slipway/{stage}/{noun}-table")["Parameter"]["Value"]
 
 
-def restore_holds(account: Account, endpoints: str, models: str) -> tuple[int, list[str]]:
-    """Let each endpoint hold the version it was made of; return how many do, and which found no version.
+def restore_holds(account: Account, holders: Holders, tables: dict[str, str]) -> Iterator[tuple[str, bool]]:
+    """Let each holder hold the version that it uses; yield its id, and whether there was one to hold.
 
-    Holds are not in S3: they say what the endpoints' own records say, and keep a version from being deleted.
+    Holds are not in S3: they say what the holders' own records say, and keep a version from being deleted.
     """
-    held, missing = 0, []
+    prefix = {":prefix": {"S": holders.prefix}}
     found = (
         account.client("dynamodb")
         .get_paginator("scan")
         .paginate(
-            TableName=endpoints,
-            FilterExpression="begins_with(id, :prefix) AND holds_model = :true",
-            ExpressionAttributeValues={":prefix": {"S": "ep-"}, ":true": {"BOOL": True}},
+            TableName=tables[holders.noun],
+            FilterExpression=f"begins_with(id, :prefix) AND {holders.condition}",
+            **holders.named,
+            ExpressionAttributeValues=prefix | holders.values,
         )
     )
-    for endpoint in (item for page in found for item in page["Items"]):
-        refused = hold(account, endpoints, models, endpoint)
-        held += refused is None
-        missing += [endpoint["id"]["S"]] if refused == models else []
-    return held, missing
+    for item in (item for page in found for item in page["Items"]):
+        gone = hold(account, holders, tables, item)
+        if gone != holders.noun:
+            yield item["id"]["S"], gone is None
 
 
-def hold(account: Account, endpoints: str, models: str, endpoint: dict[str, Any]) -> str | None:
-    """Store an endpoint's hold; return the table whose record was gone when there was nothing to hold or be held."""
+def hold(account: Account, holders: Holders, tables: dict[str, str], item: dict[str, Any]) -> str | None:
+    """Store a hold; return the noun whose record was gone when there was nothing to hold or be held."""
     client = account.client("dynamodb")
-    owner = endpoint["model"]["M"].get("user_id", endpoint["owner"])
-    # Together: an endpoint that is taken down at this moment has let go, and nobody else would release it again.
+    owner = item[holders.model]["M"].get("user_id", item["owner"])
+    # Together: a holder that lets go at this moment has let go, and nobody else would release it again.
     still_there = {
-        "TableName": endpoints,
-        "Key": {"owner": endpoint["owner"], "id": endpoint["id"]},
-        "ConditionExpression": "holds_model = :true",
-        "ExpressionAttributeValues": {":true": {"BOOL": True}},
+        "TableName": tables[holders.noun],
+        "Key": {"owner": item["owner"], "id": item["id"]},
+        "ConditionExpression": holders.condition,
+        **holders.named,
+        "ExpressionAttributeValues": holders.values,
     }
     addition = {
-        "TableName": models,
-        "Key": {"owner": owner, "id": endpoint["model_version_id"]},
-        "UpdateExpression": "ADD holds :endpoint",
+        "TableName": tables["models"],
+        "Key": {"owner": owner, "id": item[holders.version]},
+        "UpdateExpression": "ADD holds :holder",
         "ConditionExpression": "attribute_exists(id)",
-        "ExpressionAttributeValues": {":endpoint": {"SS": [endpoint["id"]["S"]]}},
+        "ExpressionAttributeValues": {":holder": {"SS": [item["id"]["S"]]}},
     }
     try:
         client.transact_write_items(TransactItems=[{"ConditionCheck": still_there}, {"Update": addition}])
@@ -112,7 +146,7 @@ def hold(account: Account, endpoints: str, models: str, endpoint: dict[str, Any]
         codes = [reason.get("Code") for reason in error.response["CancellationReasons"]]
         if "ConditionalCheckFailed" not in codes:
             raise
-        return (endpoints, models)[codes.index("ConditionalCheckFailed")]
+        return (holders.noun, "models")[codes.index("ConditionalCheckFailed")]
     return None
 
 

@@ -93,7 +93,10 @@ class CapsuleImage(BaseModel):
     """The image that trained; its tag is the hash of the sources it is built from."""
 
     family: str
-    uri: str | None = Field(description="Known once the job is submitted.")
+    uri: str | None = Field(
+        description="Known once the job is submitted. Its tag is a hash of the image's sources, in a repository whose "
+        "tags never move, so it names one image."
+    )
     code_hash: str | None
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from local.api_client import ApiClient
 from stacks.grants import GRANTS
+from tests.hub import Hub
 from tests.journeys.checks import accounts, datasets, endpoints, jobs, models, training, workflows
 from tests.journeys.checks.world import World
 from tests.journeys.conftest import PARAMETERS, train, upload
@@ -41,6 +42,7 @@ CHECKS: dict[str, Check] = {
     "datasets_recover": datasets.dataset_recovery,
     "models": models.model_lifecycle,
     "models_process": models.model_scanning,
+    "models_import": models.model_import,
     "models_archive": models.model_archiving,
     "models_recover": models.model_recovery,
     "models_rebuild": models.registry_rebuilding,
@@ -81,6 +83,7 @@ WORKFLOWS: dict[str, tuple[Check, list[str]]] = {
         ["datasets_process", "datasets_import", "datasets_profile", "datasets_submit"],
     ),
     "Scan": (workflows.scan_workflow, ["models_process", "models_scan"]),
+    "Import": (workflows.import_workflow, ["models_import"]),
     "Archive": (workflows.archive_workflow, ["models_archive"]),
     "Train": (workflows.train_workflow, ["jobs_submit", "jobs_register", "endpoints_follow"]),
     "Deploy": (workflows.deploy_workflow, ["endpoints_deploy"]),
@@ -98,6 +101,7 @@ JUSTIFIED: dict[str, str] = {
     "jobs_register: s3:ListBucket on models-bucket": f"{NO_404} A new version has no manifest yet.",
     "models_process: s3:ListBucket on models-bucket": f"{NO_404} A version that came in a form has no upload plan.",
     "models_archive: s3:ListBucket on models-bucket": f"{NO_404} An archive is made where there is none.",
+    "models_import: s3:ListBucket on models-bucket": f"{NO_404} A file is brought where there is none.",
 }
 # The containers' roles': action -> why it is needed although nothing goes red here.
 NO_REGISTRY = "SageMaker pulls the image with it; this machine has no image registry."
@@ -113,7 +117,9 @@ JUSTIFIED_FOR_CONTAINERS = {
 
 
 @pytest.fixture(scope="module")
-def world(platform: Platform, new_user: Callable[..., ApiClient], rows: list[dict[str, Any]]) -> Iterator[World]:
+def world(
+    platform: Platform, new_user: Callable[..., ApiClient], rows: list[dict[str, Any]], hub: Hub
+) -> Iterator[World]:
     """A data set, a completed job, an endpoint in service; from then on nothing happens by itself."""
     owner, other = new_user(), new_user()
     shared = upload(other, rows)
@@ -129,7 +135,7 @@ def world(platform: Platform, new_user: Callable[..., ApiClient], rows: list[dic
         Records(platform), owner.username, job["model"]["id"], f"gone-{secrets.token_hex(4)}"
     )
     features = {name: value for name, value in rows[0].items() if name != PARAMETERS["target"]}
-    found = World(platform, owner, new_user("admin"), dataset, shared, job, endpoint, unservable, features)
+    found = World(platform, owner, new_user("admin"), dataset, shared, job, endpoint, unservable, features, hub)
     with found.standing_still():
         yield found
     owner.call("DELETE", f"/endpoints/{endpoint['id']}")

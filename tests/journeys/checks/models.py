@@ -15,6 +15,7 @@ from lambdas.models.manifest import FOLDER, NAME, Manifest
 from lambdas.models.postings import SEGMENT
 from lambdas.models.schemas import ModelVersion, StoredFile
 from lambdas.models.upload import PLAN, PLANNED, PlannedFile
+from tests.hub import HubRepository
 from tests.journeys.checks.world import CheckFailed, World, expect, until
 
 CONTENT = b'{"layers": 3}'
@@ -110,6 +111,17 @@ def model_lifecycle(world: World) -> None:
     api.call("DELETE", path)
     expect(world.keys(world.models_bucket, f"{world.user_id}/{model_id}/") == [], "its files are gone")
     large_model(world)
+    imported_model(world)
+
+
+def imported_model(world: World) -> None:
+    """A repository of the Hub becomes a version."""
+    api, repo_id = world.owner, put_repository(world)
+    started = api.call("POST", "/ai-models/imports", {"repo_id": repo_id})
+    path = f"/ai-models/{world.user_id}/{started['model_id']}"
+    expect(world.execution("Import", started["id"]) is not None, "its import has started")
+    until(lambda: api.call("GET", f"{path}?version=v1")["status"] == "ready", "the model is ready")
+    api.call("DELETE", f"{path}?version=v1")
 
 
 def large_model(world: World) -> None:
@@ -152,6 +164,44 @@ def model_scanning(world: World) -> None:
     expect(not world.records.waits_for(version.id), "nobody waits for it any more")
 
 
+def put_repository(world: World) -> str:
+    """Put a repository on the Hub; return its id."""
+    repo_id = f"acme/check-{secrets.token_hex(4)}"
+    world.hub.repositories[repo_id] = HubRepository({FILENAME: CONTENT, "model.safetensors": b"never loaded"})
+    return repo_id
+
+
+def put_import(world: World) -> tuple[ModelVersion, str]:
+    """Store a version whose one file is to come from the Hub; return it, and the id of the file's upload."""
+    repo_id, model_id = put_repository(world), f"check-{secrets.token_hex(4)}"
+    key = f"{world.user_id}/{model_id}/v1/{FILENAME}"
+    upload = world.s3.create_multipart_upload(
+        Bucket=world.models_bucket, Key=key, ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT"
+    )["UploadId"]
+    source = {"repo_id": repo_id, "revision": "main", "commit": world.hub.repositories[repo_id].sha}
+    version = put_version(world, status="uploading", model_id=model_id, source=source)
+    world.s3.delete_object(Bucket=world.models_bucket, Key=key)
+    announced = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
+    planned = [PlannedFile(filename=FILENAME, size=len(CONTENT), upload_id=upload, hash=announced)]
+    put_object(world, version.prefix + PLAN, PLANNED.dump_json(planned))
+    return version, upload
+
+
+def model_import(world: World) -> None:
+    """The step of the workflow brings a file and has it scanned; another gives up an import that failed."""
+    version, _ = put_import(world)
+    answer = world.invoke("models_import", world.event(version.id))
+    expect(answer["done"], "all files are here")
+    expect(world.record("models", version.id)["status"] == "scanning", "the version is scanned")
+    expect(world.execution("Scan", version.id) is not None, "its scan has started")
+    failed, upload = put_import(world)
+    world.invoke("models_import", world.event(failed.id) | {"error": {"Error": "HubRefused", "Cause": "gone"}})
+    expect(world.record("models", failed.id)["status"] == "failed", "the import has failed")
+    expect(not world.records.waits_for(failed.id), "nobody waits for it any more")
+    left = world.s3.list_multipart_uploads(Bucket=world.models_bucket).get("Uploads", [])
+    expect(upload not in [found["UploadId"] for found in left], "its upload is given up")
+
+
 def model_archiving(world: World) -> None:
     """The step of the workflow makes the archive of a version, and marks it as one that expires."""
     version = put_version(world, status="ready")
@@ -185,7 +235,8 @@ def model_recovery(world: World) -> None:
     old = put_version(world, status="uploading", created_at=LONG_AGO, model_id=model_id, upload_id=upload)
     form = put_version(world, status="uploading", created_at=LONG_AGO)
     unstarted = put_version(world, status="scanning")
-    for version in (deleted, old, form, unstarted):
+    unbrought, _ = put_import(world)
+    for version in (deleted, old, form, unstarted, unbrought):
         event = {"source": "aws.states", "detail": {"name": version.id}}
         world.invoke("models_recover", event)
     for version in (deleted, form):
@@ -194,6 +245,7 @@ def model_recovery(world: World) -> None:
     left = world.s3.list_multipart_uploads(Bucket=world.models_bucket).get("Uploads", [])
     expect(upload not in [found["UploadId"] for found in left], "the old upload is given up")
     expect(world.execution("Scan", unstarted.id) is not None, "its scan has started")
+    expect(world.execution("Import", unbrought.id) is not None, "its import has started")
 
 
 def registry_rebuilding(world: World) -> None:

@@ -55,6 +55,17 @@ def scan_workflow(world: World) -> None:
         world.abort("Scan", version.id)
 
 
+def import_workflow(world: World) -> None:
+    """A version's file is brought from the Hub, and the version is scanned."""
+    version, _ = models.put_import(world)
+    world.start("Import", version.id, world.event(version.id))
+    try:
+        follow(world, "Import", version.id)
+        expect(world.record("models", version.id)["status"] != "uploading", "all files are here")
+    finally:
+        world.abort("Import", version.id)
+
+
 def archive_workflow(world: World) -> None:
     """The archive of a version is made."""
     version = models.put_version(world, status="ready")

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from lambdas.common.ids import new_id
 from lambdas.common.items import from_item
 from local.api_client import ApiClient
+from tests.hub import Hub
 from tests.journeys.records import PREFIXES, Records
 from tests.platform import Platform
 
@@ -41,6 +42,7 @@ class World:
     endpoint: dict[str, Any]
     unservable: str
     features: dict[str, Any]
+    hub: Hub
     functions: dict[str, dict[str, Any]] = field(default_factory=dict)
     machines: dict[str, str] = field(default_factory=dict)
 

@@ -15,6 +15,7 @@ def handler(event, context):
     return {None: {"restored": 2, "cursor": "ada/"}, "ada/": {"restored": 1, "cursor": None}}[event["cursor"]]
 """
 BROKEN = "def handler(event, context):\n    raise ValueError('S3 does not answer')\n"
+TABLES = {noun: noun for noun in ("models", "endpoints", "jobs")}
 KEY = [{"AttributeName": "owner", "KeyType": "HASH"}, {"AttributeName": "id", "KeyType": "RANGE"}]
 
 
@@ -45,12 +46,12 @@ def registry(emulator: Account, request: pytest.FixtureRequest) -> Iterator[Acco
     stack, template = "slipway-local-platform", json.dumps({"Resources": function(request.param)})
     cloudformation.create_stack(StackName=stack, TemplateBody=template, Capabilities=["CAPABILITY_IAM"])
     cloudformation.get_waiter("stack_create_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
-    for noun in ("models", "endpoints"):
+    for noun in TABLES:
         types = [{"AttributeName": key["AttributeName"], "AttributeType": "S"} for key in KEY]
         dynamodb.create_table(TableName=noun, KeySchema=KEY, AttributeDefinitions=types, BillingMode="PAY_PER_REQUEST")
         emulator.client("ssm").put_parameter(Name=f"/slipway/local/{noun}-table", Value=noun, Type="String")
     yield emulator
-    for noun in ("models", "endpoints"):
+    for noun in TABLES:
         dynamodb.delete_table(TableName=noun)
         emulator.client("ssm").delete_parameter(Name=f"/slipway/local/{noun}-table")
     cloudformation.delete_stack(StackName=stack)
@@ -74,6 +75,13 @@ def put_endpoint(account: Account, id: str, version: str, owner: str = "ada", ho
     return item
 
 
+def put_job(account: Account, id: str, version: str | None, status: str = "running") -> None:
+    """Store a job of ada's that goes on from that version of hers, or from nothing."""
+    item: dict[str, Any] = {"owner": {"S": "ada"}, "id": {"S": id}, "status": {"S": status}}
+    base = {"base_model": {"M": {"model_id": {"S": "iris"}}}, "base_model_id": {"S": version}} if version else {}
+    account.client("dynamodb").put_item(TableName="jobs", Item=item | base)
+
+
 def holds_of(account: Account, owner: str, id: str) -> set[str]:
     key = {"owner": {"S": owner}, "id": {"S": id}}
     item = account.client("dynamodb").get_item(TableName="models", Key=key)["Item"]
@@ -81,7 +89,7 @@ def holds_of(account: Account, owner: str, id: str) -> set[str]:
 
 
 @pytest.mark.parametrize("registry", [PAGES], indirect=True)
-def test_every_page_is_restored_and_then_the_holds_of_endpoints(
+def test_every_page_is_restored_and_then_the_holds_of_endpoints_and_jobs(
     registry: Account, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put_version(registry, "bob", "mdl-1")
@@ -89,12 +97,17 @@ def test_every_page_is_restored_and_then_the_holds_of_endpoints(
     put_endpoint(registry, "ep-1", "mdl-1", owner="bob")  # another's shared model
     put_endpoint(registry, "ep-2", "mdl-2", holds=False)  # its deployment failed
     put_endpoint(registry, "ep-3", "mdl-gone")
+    put_job(registry, "job-1", "mdl-2")
+    put_job(registry, "job-2", "mdl-2", status="completed")  # it has let go
+    put_job(registry, "job-3", None)
+    put_job(registry, "job-4", "mdl-gone", status="pending")
     for _ in range(2):  # again does no harm
         assert rebuild_index.main(["local"]) == 0
         printed = capsys.readouterr().out
-        assert "Restored 3 model versions that stage local lacked; 1 endpoints hold theirs." in printed
-        assert "The endpoint ep-3 serves a version that is not in the registry" in printed
-    assert (holds_of(registry, "bob", "mdl-1"), holds_of(registry, "ada", "mdl-2")) == ({"ep-1"}, set())
+        assert "Restored 3 model versions that stage local lacked; 1 endpoints and 1 jobs hold theirs." in printed
+        for holder in ("ep-3", "job-4"):
+            assert f"{holder} uses a version that is not in the registry" in printed
+    assert (holds_of(registry, "bob", "mdl-1"), holds_of(registry, "ada", "mdl-2")) == ({"ep-1"}, {"job-1"})
 
 
 @pytest.mark.parametrize("registry", [PAGES], indirect=True)
@@ -102,7 +115,7 @@ def test_an_endpoint_that_has_let_go_meanwhile_holds_nothing(registry: Account) 
     put_version(registry, "ada", "mdl-1")
     seen = put_endpoint(registry, "ep-1", "mdl-1")
     put_endpoint(registry, "ep-1", "mdl-1", holds=False)
-    assert rebuild_index.hold(registry, "endpoints", "models", seen) == "endpoints"
+    assert rebuild_index.hold(registry, rebuild_index.HOLDERS["endpoints"], TABLES, seen) == "endpoints"
     assert holds_of(registry, "ada", "mdl-1") == set()
 
 

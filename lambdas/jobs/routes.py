@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from lambdas.common.dependencies import Caller, Writer
 from lambdas.common.errors import SlipwayError
 from lambdas.common.pages import Cursor, Limit, Page
+from lambdas.common.uploads import UploadPlan
 from lambdas.datasets import service as datasets
 from lambdas.jobs import capsule, details, history, limits, logs, queues, scripts, service
 from lambdas.jobs.answers import (
@@ -115,6 +116,12 @@ def list_scripts(caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Pa
     """List your scripts, newest first."""
     page = scripts.list_scripts(caller, limit, cursor)
     return Page(items=[ScriptPublic.of(script) for script in page.items], next_cursor=page.next_cursor)
+
+
+@router.get("/jobs/scripts/{id}/upload")
+def get_script_upload(script: WritableScript) -> UploadPlan:
+    """Go on with an upload: fresh URLs for what is still missing."""
+    return scripts.plan(script)
 
 
 @router.post("/jobs/scripts/{id}/complete")

@@ -81,8 +81,12 @@ def create(caller: Caller, new: ScriptCreate) -> ScriptCreated:
     script = Script(owner=caller.username, id=new_id("scr"), name=new.name, size=new.size, upload_id="")
     script.upload_id = uploads.start(variable("JOBS_BUCKET"), script.key, "application/zip")
     SCRIPTS.create(script)
-    plan = uploads.plan(variable("JOBS_BUCKET"), script.key, script.upload_id, script.size)
-    return ScriptCreated(**dict(ScriptPublic.of(script)), upload=plan)
+    return ScriptCreated(**dict(ScriptPublic.of(script)), upload=plan(script))
+
+
+def plan(script: Script) -> UploadPlan:
+    """Return fresh URLs for what is left to upload; raises Conflict once the upload is over."""
+    return uploads.plan(variable("JOBS_BUCKET"), script.key, script.upload_id, script.size)
 
 
 def complete(script: Script) -> Script:

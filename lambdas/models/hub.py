@@ -10,7 +10,9 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 from urllib.parse import quote
 
+import urllib3
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from urllib3.exceptions import HTTPError
 
 from lambdas.common.environment import optional
 from lambdas.common.errors import BadRequest, Unavailable
@@ -150,8 +152,6 @@ def lookup(repo_id: str, revision: str) -> Repository:
 
 def read(repo_id: str, commit: str, filename: str, offset: int, size: int) -> bytes:
     """Return `size` bytes of a file from `offset` on; raises HubRefused, and Unavailable when the Hub fails."""
-    from urllib3.exceptions import HTTPError
-
     url = f"{endpoint()}/{repo_id}/resolve/{commit}/{quote(filename)}"
     headers = {"Range": f"bytes={offset}-{offset + size - 1}", "Accept-Encoding": "identity"}
     status = 0
@@ -170,10 +170,8 @@ def read(repo_id: str, commit: str, filename: str, offset: int, size: int) -> by
     raise Unavailable(f"The Hub did not give {filename} whole: it answered {status}.")
 
 
-def get(url: str, **request: Any) -> Any:
+def get(url: str, **request: Any) -> urllib3.BaseHTTPResponse:
     """Return the Hub's answer to a GET, whose body is still to be read; raises Unavailable when there is none."""
-    from urllib3.exceptions import HTTPError
-
     try:
         return connections().request("GET", url, preload_content=False, **request)
     except HTTPError as error:
@@ -181,10 +179,8 @@ def get(url: str, **request: Any) -> Any:
 
 
 @cache
-def connections() -> Any:
+def connections() -> urllib3.PoolManager:
     """Return the pool of connections; it waits as long as the Hub asks, and a little longer each time without."""
-    import urllib3
-
     retries = urllib3.Retry(total=4, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504))
     retries.raise_on_status = False
     return urllib3.PoolManager(maxsize=8, timeout=urllib3.Timeout(connect=5, read=20), retries=retries)

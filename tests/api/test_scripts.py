@@ -55,8 +55,12 @@ def test_a_script_that_is_not_all_there_says_so_and_stays_open(ada: ApiClient) -
     created = ada.post("/jobs/scripts", {"name": "Mine", "size": len(example())}).body
     refused = ada.post(f"/jobs/scripts/{created['id']}/complete")
     assert (refused.status, refused.body["detail"][:16]) == (400, "1 of 1 parts are")
-    put_parts(created["upload"], example())
+    again = ada.get(f"/jobs/scripts/{created['id']}/upload")
+    assert (again.status, again.body["missing"]) == (200, 1)
+    put_parts(again.body, example())
+    assert ada.get(f"/jobs/scripts/{created['id']}/upload").body["parts"] == []
     assert ada.post(f"/jobs/scripts/{created['id']}/complete").status == 200
+    assert ada.get(f"/jobs/scripts/{created['id']}/upload").status == 409
 
 
 @pytest.mark.parametrize("kind", ["above", "link", "no zip"])

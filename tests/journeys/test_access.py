@@ -82,6 +82,7 @@ MATRIX = {
     "GET /training-types": (401, 401, 200, 200, 200, 200),
     "POST /jobs/scripts": (401, 401, 403, 201, 201, 201),
     "GET /jobs/scripts": (401, 401, 200, 200, 200, 200),
+    "GET /jobs/scripts/{id}/upload": (401, 401, 403, 200, 404, 200),
     "POST /jobs/scripts/{id}/complete": (401, 401, 403, 200, 404, 200),
     "DELETE /jobs/scripts/{id}": (401, 401, 403, 204, 404, 204),
     "GET /jobs/{id}": (401, 401, 404, 200, 404, 200),
@@ -126,6 +127,7 @@ class Estate:
         self.model = job["model"]["model_id"]
         self.reference = f"{self.user_id}/{self.model}@{job['model']['version']}"
         self.unfinished_model = self.new_model(upload=False)["id"]
+        self.unfinished_script = owner.call("POST", "/jobs/scripts", {"name": "Mine", "size": len(SCRIPT)})["id"]
         self.unservable = f"gone-{secrets.token_hex(4)}"
         copy_unservable_model(self.records, self.user_id, job["model"]["id"], self.unservable)
 
@@ -147,6 +149,7 @@ class Estate:
             "POST /datasets/{id}/complete": lambda: self.new_dataset(upload=True),
             "DELETE /datasets/{id}": lambda: self.new_dataset(upload=False),
             "POST /datasets/{id}/versions": lambda: self.unfinished,
+            "GET /jobs/scripts/{id}/upload": lambda: self.unfinished_script,
             "POST /jobs/scripts/{id}/complete": self.new_script,
             "DELETE /jobs/scripts/{id}": self.new_script,
             "DELETE /jobs/{id}": lambda: self.records.copy("jobs", self.user_id, self.job["id"]),

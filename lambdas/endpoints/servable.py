@@ -23,6 +23,7 @@ LOADERS = {
 }
 WELL_KNOWN = {"model.txt": "lightgbm", "model.json": "xgboost"}  # files whose format nobody has looked at
 BY_FORMAT = {"lightgbm": "lightgbm", "xgboost": "xgboost"}
+TORCH = ("torch", "torch_sequence")
 TASKS = {
     "ForSequenceClassification": "text-classification",
     "ForTokenClassification": "token-classification",
@@ -36,18 +37,18 @@ TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.jso
 
 TO_ONNX = "export it to ONNX and upload that"
 KERAS = f"Keras models are not served: {TO_ONNX}."
-TORCH = "PyTorch's pickles are not served: save the weights as safetensors beside a config.json of transformers, or "
-TORCH += f"{TO_ONNX}."
+PYTORCH = "PyTorch's pickles are not served: save the weights as safetensors beside a config.json of transformers, or "
+PYTORCH += f"{TO_ONNX}."
 ARCHIVE = "archives are not unpacked: upload the model's files themselves."
 REFUSED = {
     "keras": KERAS,
     "h5": KERAS,
     "hdf5": KERAS,
     "pb": f"TensorFlow models are not served: {TO_ONNX}.",
-    "pt": TORCH,
-    "pth": TORCH,
-    "ckpt": TORCH,
-    "bin": TORCH,
+    "pt": PYTORCH,
+    "pth": PYTORCH,
+    "ckpt": PYTORCH,
+    "bin": PYTORCH,
     "safetensors": "no config.json of transformers lies beside its weights to say what they are: upload that as well, "
     f"or {TO_ONNX}.",
     "gguf": "GGUF models are not served: upload the model's safetensors with their config.json.",
@@ -104,7 +105,7 @@ def loader_of(file: ModelFile) -> str | None:
     name = file.filename.rpartition("/")[2].lower()
     if file.format in BY_FORMAT:
         return BY_FORMAT[file.format]
-    if file.format in {"torch", "torch_sequence"}:  # whatever it is called
+    if file.format in TORCH:  # whatever it is called
         return None
     if file.format is None and name in WELL_KNOWN:
         return WELL_KNOWN[name]

@@ -21,6 +21,7 @@ LOADERS = {
 }
 WELL_KNOWN = {"model.txt": "lightgbm", "model.json": "xgboost"}
 BY_FORMAT = {"lightgbm": "lightgbm", "xgboost": "xgboost"}
+TORCH = ("torch", "torch_sequence")
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,8 @@ def loader_of(file: ServedFile) -> str | None:
     name = file.name.rpartition("/")[2].lower()
     if file.format in BY_FORMAT:
         return BY_FORMAT[file.format]
+    if file.format in TORCH:  # whatever it is called
+        return None
     if file.format is None and name in WELL_KNOWN:
         return WELL_KNOWN[name]
     return LOADERS.get(name.rpartition(".")[2])

@@ -55,6 +55,8 @@ REFUSED = {
     "zip": ARCHIVE,
     "tar": ARCHIVE,
     "gz": ARCHIVE,
+}
+LESS_TELLING = {
     "json": "a JSON file is served if it is a model of XGBoost, which this one is not.",
     "txt": "a text is served if it is a model of LightGBM, which this one is not.",
 }
@@ -96,8 +98,16 @@ def chosen(files: list[ModelFile], document: Document) -> tuple[str | None, str]
     ordered = sorted(files, key=lambda file: not file.is_primary)
     if any(loader_of(file) for file in ordered):
         return "tabular", ""
-    known = (REFUSED[kind] for file in ordered if (kind := extension(file.filename)) in REFUSED)
-    return None, reason or next(known, NOTHING)
+    return None, reason or refusal(ordered)
+
+
+def refusal(files: list[ModelFile]) -> str:
+    """Return why none of these files is served, the telling ones before documents."""
+    if any(file.format in TORCH for file in files):
+        return PYTORCH
+    kinds = [extension(file.filename) for file in files]
+    known = (reasons[kind] for reasons in (REFUSED, LESS_TELLING) for kind in kinds if kind in reasons)
+    return next(known, NOTHING)
 
 
 def loader_of(file: ModelFile) -> str | None:

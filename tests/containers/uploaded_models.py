@@ -182,21 +182,21 @@ def huggingface(folder: Path) -> None:
     write(folder, "vision", {}, [base64.b64encode(png.getvalue()).decode()], [answer])
 
     reader = CLIPTextModel(CLIPTextConfig(**small, projection_dim=16))
-    channels = {"block_out_channels": (8, 8), "norm_num_groups": 2, "layers_per_block": 1}
+    channels = {"block_out_channels": (8, 8, 8), "norm_num_groups": 2, "layers_per_block": 1}
     coder = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
         sample_size=16,
         **channels,
     )
     denoiser = UNet2DConditionModel(
-        sample_size=8,
+        sample_size=4,
         in_channels=4,
         out_channels=4,
         cross_attention_dim=16,
         attention_head_dim=4,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "UpBlock2D", "CrossAttnUpBlock2D"),
         **channels,
     )
     parts = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}

@@ -73,7 +73,7 @@ def accepted_risk(version: ModelVersion, caller: Caller, accepts: bool) -> Accep
     name = f"{version.model_id} {version.version}"
     if version.verdict == "malicious":
         raise Conflict(f"{name} is blocked and cannot be deployed: {version.reason}")
-    if models.trusted(version):
+    if models.trusted(version) and not is_foreign_script(version, caller):
         return None
     if not accepts:
         raise Conflict(
@@ -82,6 +82,11 @@ def accepted_risk(version: ModelVersion, caller: Caller, accepts: bool) -> Accep
             "Send accept_risk: true to deploy it all the same; your name is recorded with it."
         )
     return AcceptedRisk(by=caller.username, at=now(), verdict=version.verdict)
+
+
+def is_foreign_script(version: ModelVersion, caller: Caller) -> bool:
+    """Return whether somebody else's own script made a model, which nobody has scanned: it may be a pickle."""
+    return version.job_id is not None and version.image is None and version.owner != caller.username
 
 
 def servable(version: ModelVersion) -> Servable:

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from lambdas.common.errors import Conflict
+from lambdas.common.identity import Caller
 from lambdas.endpoints.servable import Servable, servable
+from lambdas.endpoints.service import accepted_risk
 from lambdas.models.schemas import ModelFile, ModelVersion
 
 VERSION = ModelVersion(
@@ -121,3 +123,15 @@ def test_others_are_refused_with_the_reason(names: list[str], documents: dict[st
 def test_only_a_ready_version_is_served(status: str) -> None:
     with pytest.raises(Conflict, match="only a ready version"):
         served("model.onnx", status=status)
+
+
+def test_what_a_script_made_is_its_owners_own_risk_and_others_must_accept_it() -> None:
+    made = VERSION.model_copy(update={"job_id": "job-01m7x9pxfk4b3pwqvzg", "verdict": "unscanned"})
+    assert accepted_risk(made, Caller("ada", "member"), accepts=False) is None
+    bob = Caller("bob", "member")
+    with pytest.raises(Conflict, match="accept_risk"):
+        accepted_risk(made, bob, accepts=False)
+    risk = accepted_risk(made, bob, accepts=True)
+    assert risk is not None and (risk.by, risk.verdict) == ("bob", "unscanned")
+    ours = made.model_copy(update={"image": "tabular"})
+    assert accepted_risk(ours, bob, accepts=False) is None

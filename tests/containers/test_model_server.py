@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +20,7 @@ import pytest
 
 from local.cloud import Image
 from tests.containers.jobs import Job, Server, free_port, until
-from training_containers.common.batching import BadRequest, Model
+from training_containers.common.batching import BadRequest, Model, Stream
 from training_containers.common.server import MAX_BODY_BYTES, MAX_WAITING, Application
 
 Predict = Callable[[list[Any], dict[str, Any]], list[Any]]
@@ -301,6 +301,61 @@ def test_a_body_in_pieces_is_put_together_and_one_without_an_end_is_refused_earl
         assert app.admitted == 0
 
     with_app(model(lambda instances, _: instances), check)
+
+
+# ----------------------------------------------------------------------------------------------- streams
+
+
+def test_streams_are_made_piece_by_piece_with_other_requests_between_and_end_with_their_client():
+    closed: list[str] = []
+
+    def pieces(name: str, most: int) -> Generator[bytes]:
+        try:
+            for number in range(most):
+                yield f"{name}{number} ".encode()
+        finally:
+            closed.append(name)
+
+    def whole(body: bytes, media_type: str) -> dict[str, Any] | Stream | None:
+        request = json.loads(body)
+        if "stream" in request:
+            return Stream(pieces(request["stream"], request["most"]), "text/event-stream")
+        return {"said": request["say"]} if "say" in request else None
+
+    async def check(app: Application) -> None:
+        sent: dict[str, list[bytes]] = {"a": [], "b": [], "endless": []}
+        gone = asyncio.Event()
+
+        def client(name: str, most: int) -> Awaitable[None]:
+            body = json.dumps({"stream": name, "most": most}).encode()
+            parts = [{"type": "http.request", "body": body, "more_body": False}]
+
+            async def receive() -> dict[str, Any]:
+                if parts:
+                    return parts.pop()
+                await gone.wait()
+                return {"type": "http.disconnect"}
+
+            async def send(message: Any) -> None:
+                sent[name].append(message.get("body", b""))
+                if name == "endless" and len(sent[name]) == 50:
+                    gone.set()
+
+            scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": []}
+            return app(scope, receive, send)
+
+        endless = asyncio.create_task(client("endless", 10**9))
+        await asyncio.gather(client("a", 5), client("b", 3))
+        assert await post(app, b'{"say": "hello"}') == (200, {"said": "hello"})
+        assert await post(app, asked(1)) == (200, {"predictions": [1]})
+        assert b"".join(sent["a"]) == b"a0 a1 a2 a3 a4 "
+        assert b"".join(sent["b"]) == b"b0 b1 b2 "
+        await endless
+        assert await post(app, asked(1)) == (200, {"predictions": [1]})  # by then the thread has closed it
+        assert sorted(closed) == ["a", "b", "endless"]
+        assert app.admitted == 0
+
+    with_app(model(lambda instances, _: instances, whole=whole), check)
 
 
 # ------------------------------------------------------------------------------------------ the whole server

@@ -12,9 +12,9 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 QUIET_TURNS = 3  # of the event loop without news, after answers were written: reading a request takes two
 
@@ -24,6 +24,14 @@ Parameters = dict[str, Any]
 
 class BadRequest(Exception):
     """The request cannot be answered; the text says what to change."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """An answer that is sent while it is made: the model's thread makes a piece at a time, and others' between them."""
+
+    pieces: Generator[bytes]
+    media_type: str
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,8 @@ class Model:
     """A request (body, media type) that the model can answer: it is warmed with it. None: nobody knows one."""
     most: int = 32
     """Requests in a batch, and instances of several requests in a call of `predict`; 1 where nothing is gained."""
+    whole: Callable[[bytes, str], dict[str, Any] | Stream | None] | None = None
+    """(body, media type) -> the answer to a request that is of another form than instances; None to one that is not."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +58,16 @@ class Answer:
     body: bytes
 
 
+Answered: TypeAlias = "list[tuple[Request, Answer | Stream]]"
+
+
 @dataclass
 class Request:
     """A request that waits for its answer; the worker fills in what it reads."""
 
     body: bytes
     media_type: str
-    answer: asyncio.Future[Answer]
+    answer: asyncio.Future[Answer | Stream]
     instances: Instances = field(default_factory=list)
     parameters: Parameters = field(default_factory=dict)
 
@@ -79,9 +92,28 @@ class Batcher:
 
     def close(self) -> None:
         """Let the thread end once it has nothing to do."""
-        self._worker.batches.put(None)
+        self._worker.work.put(None)
 
-    async def answer(self, body: bytes, media_type: str) -> Answer:
+    async def piece(self, stream: Stream) -> bytes:
+        """Return the next piece of a stream, b"" at its end; raises what making it raises."""
+        made: asyncio.Future[bytes] = self._loop.create_future()
+
+        def make(_: Model) -> None:
+            try:
+                piece = next(stream.pieces, b"")
+            except Exception as error:
+                self.from_worker(unless_done, made, made.set_exception, error)
+            else:
+                self.from_worker(unless_done, made, made.set_result, piece)
+
+        self._worker.work.put(make)
+        return await made
+
+    def end(self, stream: Stream) -> None:
+        """Make no more pieces of a stream."""
+        self._worker.work.put(lambda _: stream.pieces.close())
+
+    async def answer(self, body: bytes, media_type: str) -> Answer | Stream:
         """Return the answer to a request, once it has had its turn."""
         request = Request(body, media_type, self._loop.create_future())
         self._waiting.append(request)
@@ -105,13 +137,13 @@ class Batcher:
         self.failed = True
         self._ended()
 
-    def deliver(self, answered: list[tuple[Request, Answer]]) -> None:
+    def deliver(self, answered: Answered) -> None:
         """Give answers to those who wait for them."""
         for request, answer in answered:
             if not request.answer.done():  # its client may have gone away
                 request.answer.set_result(answer)
 
-    def free(self, answered: list[tuple[Request, Answer]]) -> None:
+    def free(self, answered: Answered) -> None:
         """Deliver the last answers of a batch, and begin the next one, before that if it is full."""
         self._busy = False
         if len(self._waiting) >= self._most:
@@ -134,8 +166,17 @@ class Batcher:
 
     def _begin(self) -> None:
         self._busy = True
-        taken = min(self._most, len(self._waiting))
-        self._worker.batches.put([self._waiting.popleft() for _ in range(taken)])
+        batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+        self._worker.work.put(lambda model: self._run(model, batch))
+
+    def _run(self, model: Model, batch: list[Request]) -> None:
+        """Answer a batch, in the worker: each call's answers are delivered while the next one runs."""
+        last: Answered = []
+        for answered in answers(model, batch):
+            if last:
+                self.from_worker(self.deliver, last)
+            last = answered
+        self.from_worker(self.free, last)
 
     def from_worker(self, call: Callable[..., None], *arguments: Any) -> None:
         """Have a method called in the event loop, unless the server has ended."""
@@ -148,12 +189,12 @@ class Worker(threading.Thread):
 
     def __init__(self, load: Callable[[], Model], batcher: Batcher) -> None:
         super().__init__(name="model", daemon=True)  # a model that is still loading must not hold up SIGTERM
-        self.batches: queue.SimpleQueue[list[Request] | None] = queue.SimpleQueue()
+        self.work: queue.SimpleQueue[Callable[[Model], None] | None] = queue.SimpleQueue()
         self._load = load
         self._batcher = batcher
 
     def run(self) -> None:
-        """Load and warm the model, then answer batches until there is no more."""
+        """Load and warm the model, then work until there is no more."""
         try:
             model = self._load()
             warm(model)
@@ -162,13 +203,14 @@ class Worker(threading.Thread):
             self._batcher.from_worker(self._batcher.not_loaded)
             return
         self._batcher.from_worker(self._batcher.loaded, model.most)
-        while (batch := self.batches.get()) is not None:
-            last: list[tuple[Request, Answer]] = []
-            for answered in answers(model, batch):
-                if last:
-                    self._batcher.from_worker(self._batcher.deliver, last)
-                last = answered
-            self._batcher.from_worker(self._batcher.free, last)
+        while (work := self.work.get()) is not None:
+            work(model)
+
+
+def unless_done(future: asyncio.Future[Any], settle: Callable[[Any], None], value: Any) -> None:
+    """Settle a future unless the one who waited for it has gone."""
+    if not future.done():
+        settle(value)
 
 
 def warm(model: Model) -> None:
@@ -179,19 +221,23 @@ def warm(model: Model) -> None:
     encoded(model.predict(*model.read(*model.sample)))
 
 
-def answers(model: Model, batch: list[Request]) -> Iterator[list[tuple[Request, Answer]]]:
+def answers(model: Model, batch: list[Request]) -> Iterator[Answered]:
     """Yield the answers to a batch as they come to be; what cannot be read is refused without touching the model."""
-    refused: list[tuple[Request, Answer]] = []
+    single: Answered = []
     groups: dict[str, list[Request]] = {}
     for request in batch:
         try:
+            whole = model.whole(request.body, request.media_type) if model.whole else None
+            if whole is not None:
+                single.append((request, whole if isinstance(whole, Stream) else Answer(200, as_json(whole))))
+                continue
             request.instances, request.parameters = model.read(request.body, request.media_type)
         except Exception as error:
-            refused.append((request, failure(error)))
+            single.append((request, failure(error)))
         else:
             groups.setdefault(json.dumps(request.parameters, sort_keys=True), []).append(request)
-    if refused:
-        yield refused
+    if single:
+        yield single
     for group in groups.values():
         for together in calls(group, model.most):
             yield predicted(model, together)
@@ -210,7 +256,7 @@ def calls(requests: list[Request], most: int) -> Iterator[list[Request]]:
     yield together
 
 
-def predicted(model: Model, requests: list[Request]) -> list[tuple[Request, Answer]]:
+def predicted(model: Model, requests: list[Request]) -> Answered:
     """Return answers to requests of equal parameters by one call.
 
     Where that fails, its halves are tried, so that in the end only the request at fault fails, in its own words.
@@ -220,7 +266,8 @@ def predicted(model: Model, requests: list[Request]) -> list[tuple[Request, Answ
         predictions = model.predict(instances, requests[0].parameters)
         if len(predictions) != len(instances):
             raise RuntimeError(f"The model gave {len(predictions)} predictions for {len(instances)} instances.")
-        found, start = [], 0
+        found: Answered = []
+        start = 0
         for request in requests:
             end = start + len(request.instances)
             found.append((request, Answer(200, encoded(predictions[start:end]))))
@@ -234,8 +281,13 @@ def predicted(model: Model, requests: list[Request]) -> list[tuple[Request, Answ
 
 
 def encoded(predictions: list[Any]) -> bytes:
-    """Return predictions as JSON; raises ValueError for what JSON cannot say."""
-    return json.dumps({"predictions": predictions}, ensure_ascii=False, allow_nan=False).encode()
+    """Return predictions as they are answered; raises ValueError for what JSON cannot say."""
+    return as_json({"predictions": predictions})
+
+
+def as_json(content: dict[str, Any]) -> bytes:
+    """Return JSON; raises ValueError for what it cannot say."""
+    return json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
 
 
 def failure(error: Exception) -> Answer:

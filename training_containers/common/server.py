@@ -1,15 +1,18 @@
-"""SageMaker's serving contract as a small ASGI application: GET /ping and POST /invocations.
+"""SageMaker's serving contract as a small ASGI application: GET /ping, POST /invocations and /v1/chat/completions.
 
 Source: SageMaker Developer Guide, "Use Your Own Inference Code with Hosting Services".
 The event loop only moves bytes; `batching` has one thread that loads the model and answers.
 """
 
+import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 from training_containers.common.batching import Answer, Batcher, Model, problem
+from training_containers.common.batching import BadRequest as BadRequest
+from training_containers.common.batching import Stream as Stream
 
 MAX_BODY_BYTES = 6 * 1024 * 1024
 MAX_WAITING = 64  # requests being read, queued or answered; the next one is told to come back
@@ -22,7 +25,11 @@ LOADING = problem(503, "The model is still loading.")
 FULL = problem(503, f"{MAX_WAITING} requests are waiting already: try again in a second.")
 TOO_LARGE = problem(413, f"The body is larger than {MAX_BODY_BYTES} bytes: send fewer rows per request.")
 READY = Answer(200, b'{"status": "ready"}')
-METHODS = {"/ping": "GET", "/invocations": "POST"}
+METHODS = {
+    "/ping": "GET",
+    "/invocations": "POST",
+    "/v1/chat/completions": "POST",  # where SageMaker sends OpenAI's clients
+}
 
 
 def run(load: Callable[[], Model]) -> int:
@@ -68,9 +75,16 @@ class Application:
         if scope["type"] == "lifespan":
             await self.live(receive, send)
             return
-        answer = await self.answer(scope, receive)
+        answer = self.at_once(scope)
         if answer is not None:
             await reply(send, answer, scope["path"])
+            return
+        assert self._batcher is not None  # or there would have been an answer
+        self.admitted += 1
+        try:
+            await invocation(self._batcher, scope, receive, send)
+        finally:
+            self.admitted -= 1
 
     async def live(self, receive: Receive, send: Send) -> None:
         """Begin to load when the server starts; it ends once it has answered what it took."""
@@ -82,41 +96,39 @@ class Application:
         self._batcher.close()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def answer(self, scope: Message, receive: Receive) -> Answer | None:
-        """Return the answer to a request, None to one whose client has gone."""
+    def at_once(self, scope: Message) -> Answer | None:
+        """Return the answer to a request that the model need not see, None to one that it must."""
         method = METHODS.get(scope["path"])
         if method is None:
-            return problem(404, f"There is {' and '.join(METHODS)}, nothing else.")
+            return problem(404, "There is nothing here but /ping and /invocations.")
         if scope["method"] != method:
             return problem(405, f"{scope['path']} takes {method}.")
-        assert self._batcher is not None  # the server sends no request before the application has started
-        if not self._batcher.ready:
+        if self._batcher is None or not self._batcher.ready:
             return LOADING
         if method == "GET":
             return READY
-        if self.admitted >= MAX_WAITING:
-            return FULL
-        self.admitted += 1
-        try:
-            return await self.invocation(self._batcher, scope, receive)
-        finally:
-            self.admitted -= 1
+        return FULL if self.admitted >= MAX_WAITING else None
 
-    @staticmethod
-    async def invocation(batcher: Batcher, scope: Message, receive: Receive) -> Answer | None:
-        """Read one request and wait for its turn."""
-        batcher.expect()
-        body = bytearray()
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > MAX_BODY_BYTES:
-                return TOO_LARGE
-        return await batcher.answer(bytes(body), media_type(scope["headers"]))
+
+async def invocation(batcher: Batcher, scope: Message, receive: Receive, send: Send) -> None:
+    """Read one request, wait for its turn, and send its answer, unless its client goes away."""
+    batcher.expect()
+    body = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > MAX_BODY_BYTES:
+            await reply(send, TOO_LARGE, scope["path"])
+            return
+    answer = await batcher.answer(bytes(body), media_type(scope["headers"]))
+    if isinstance(answer, Stream):
+        await reply_in_pieces(batcher, answer, receive, send)
+    else:
+        await reply(send, answer, scope["path"])
 
 
 def media_type(headers: list[tuple[bytes, bytes]]) -> str:
@@ -136,3 +148,17 @@ async def reply(send: Send, answer: Answer, path: str) -> None:
         headers.append((b"allow", METHODS[path].encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
+
+
+async def reply_in_pieces(batcher: Batcher, stream: Stream, receive: Receive, send: Send) -> None:
+    """Send a stream as it is made, until its end or its client's; raises what making it raises: its end is missing."""
+    gone = asyncio.ensure_future(receive())  # nothing more comes from a client but that it has gone
+    try:
+        headers = [(b"content-type", stream.media_type.encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        while (piece := await batcher.piece(stream)) and not gone.done():
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        gone.cancel()
+        batcher.end(stream)

@@ -1,5 +1,7 @@
 """BentoML with the slow model and its adaptive batching, of up to 16."""
 
+# pyright: reportMissingImports=false
+
 import os
 import sys
 

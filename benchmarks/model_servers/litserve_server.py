@@ -1,5 +1,7 @@
 """LitServe with the slow model: python litserve_server.py <seconds to wait for a batch>."""
 
+# pyright: reportMissingImports=false
+
 import os
 import sys
 from typing import Any

@@ -1,5 +1,7 @@
 """A bare route of Starlette that does what ours does, on the same event loop and parser."""
 
+# pyright: reportMissingImports=false
+
 import os
 
 import uvicorn

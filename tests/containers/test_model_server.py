@@ -326,7 +326,7 @@ def test_streams_are_made_piece_by_piece_with_other_requests_between_and_end_wit
         sent: dict[str, list[bytes]] = {"a": [], "b": [], "endless": []}
         gone = asyncio.Event()
 
-        def client(name: str, most: int) -> Awaitable[None]:
+        async def client(name: str, most: int) -> None:
             body = json.dumps({"stream": name, "most": most}).encode()
             parts = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -342,7 +342,7 @@ def test_streams_are_made_piece_by_piece_with_other_requests_between_and_end_wit
                     gone.set()
 
             scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": []}
-            return app(scope, receive, send)
+            await app(scope, receive, send)
 
         endless = asyncio.create_task(client("endless", 10**9))
         await asyncio.gather(client("a", 5), client("b", 3))

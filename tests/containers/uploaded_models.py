@@ -4,6 +4,8 @@ Run by that environment's Python: `python uploaded_models.py <maker> <folder>`. 
 folder/<kind>/ and, into folder/<kind>.json, requests with what the library itself answers.
 """
 
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportCallIssue=false
+
 import json
 import sys
 from collections.abc import Callable

@@ -92,7 +92,7 @@ def test_an_uploaded_model_is_deployed_and_answers_as_its_library_does(platform:
     path = f"/endpoints/{made.json()['id']}"
     endpoint = member.wait(path, "in_service", "failed")
     assert (endpoint["status"], endpoint["accepted_risk"]) == ("in_service", None), endpoint["reason"]
-    rows = load_iris().data[::50]
+    rows = load_iris(return_X_y=True)[0][::50]
     told = member.call("POST", f"{path}/invoke", {"instances": rows.tolist()})["predictions"]
     library = pickle.loads(forest())
     assert [each["label"] for each in told] == library.predict(rows).tolist()

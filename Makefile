@@ -79,6 +79,7 @@ bench: $(VENV)  ## figures as JSON, each a ratio against something run beside it
 	@$(RUN) -m benchmarks.dispatch
 	@$(RUN) -m benchmarks.registry
 	@$(RUN) -m benchmarks.profiling
+	@$(RUN) -m benchmarks.serving
 	@$(RUN) -m benchmarks.gpu
 
 openapi: $(VENV)  ## write openapi.json from the routes

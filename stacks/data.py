@@ -88,6 +88,7 @@ class Data:
         datasets = bucket_arn(stack, self.buckets["datasets"])
         arns["datasets-bucket/files"] = [f"{datasets}/*/files/*", f"{datasets}/*/files.json"]
         arns["datasets-bucket/processed"] = [f"{datasets}/*/processed/*"]
+        arns["models-bucket/documents"] = [f"{bucket_arn(stack, self.buckets['models'])}/*.json"]
         pool = stack.format_arn(service="cognito-idp", resource="userpool", resource_name=self.user_pool_id)
         return arns | {"user-pool": [pool]}
 

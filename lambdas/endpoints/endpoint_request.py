@@ -26,13 +26,22 @@ def create_model(endpoint: Endpoint, to: Deployment) -> dict[str, Any]:
         "ModelName": endpoint.endpoint_name,
         "PrimaryContainer": {
             "Image": image_for(to.images, endpoint.image_family, endpoint.instance_type),
-            "ModelDataUrl": endpoint.artefact,
+            **model_data(endpoint.artefact),
         },
         "ExecutionRoleArn": to.role_arn,
         "EnableNetworkIsolation": True,
         "Tags": tags(endpoint, to),
     }
     return request | ({"VpcConfig": to.vpc} if to.vpc else {})
+
+
+def model_data(artefact: str) -> dict[str, Any]:
+    """Return where SageMaker finds a model: in one archive, or as it lies under a prefix."""
+    if not artefact.endswith("/"):
+        return {"ModelDataUrl": artefact}
+    return {
+        "ModelDataSource": {"S3DataSource": {"S3Uri": artefact, "S3DataType": "S3Prefix", "CompressionType": "None"}}
+    }
 
 
 def create_endpoint_config(endpoint: Endpoint, to: Deployment) -> dict[str, Any]:

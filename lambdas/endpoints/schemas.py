@@ -52,7 +52,7 @@ class Endpoint(EndpointFields, Entity):
 
     endpoint_name: str
     image_family: str
-    artefact: str = Field(description="s3:// address of model.tar.gz")
+    artefact: str = Field(description="s3:// address of model.tar.gz, or of the prefix of an uploaded version's files")
     holds_model: bool = Field(default=True, description="False once a failed deployment was rolled back.")
 
 

@@ -13,7 +13,9 @@ from lambdas.common.instances import allowed_instance_type
 from lambdas.common.pages import Page
 from lambdas.common.store import EntityStore, now
 from lambdas.common.transactions import Write
+from lambdas.endpoints import servable as rules
 from lambdas.endpoints.schemas import AcceptedRisk, Endpoint, EndpointCreate
+from lambdas.endpoints.servable import Servable
 from lambdas.models import service as models
 from lambdas.models.schemas import ModelVersion
 
@@ -44,7 +46,7 @@ def begin(caller: Caller, request: EndpointCreate, instance_type: str, id: str, 
     owner = request.model.user_id or caller.username
     version = models.find(caller, owner, request.model.model_id, request.model.version)
     risk = accepted_risk(version, caller, request.accept_risk)
-    artefact = servable(version)
+    served = servable(version)
     endpoint = Endpoint(
         owner=caller.username,
         id=id,
@@ -54,8 +56,8 @@ def begin(caller: Caller, request: EndpointCreate, instance_type: str, id: str, 
         instance_type=instance_type,
         instance_count=request.instance_count,
         endpoint_name=f"slipway-{variable('STAGE')}-{id}",
-        image_family=version.image or "",
-        artefact=artefact,
+        image_family=served.image_family,
+        artefact=served.artefact,
         accepted_risk=risk,
     )
     ENDPOINTS.create(endpoint, waits.opening(id, endpoint.owner), models.hold(version, id), *also)
@@ -71,7 +73,7 @@ def accepted_risk(version: ModelVersion, caller: Caller, accepts: bool) -> Accep
     name = f"{version.model_id} {version.version}"
     if version.verdict == "malicious":
         raise Conflict(f"{name} is blocked and cannot be deployed: {version.reason}")
-    if models.trusted(version):
+    if models.trusted(version) and not is_foreign_script(version, caller):
         return None
     if not accepts:
         raise Conflict(
@@ -82,15 +84,18 @@ def accepted_risk(version: ModelVersion, caller: Caller, accepts: bool) -> Accep
     return AcceptedRisk(by=caller.username, at=now(), verdict=version.verdict)
 
 
-def servable(version: ModelVersion) -> str:
-    """Return the address of what an endpoint loads; raises Conflict with the reason when there is nothing."""
-    if version.status != "ready":
-        raise Conflict(
-            f"{version.model_id} {version.version} is {version.status}; only a ready version can be deployed."
-        )
-    if version.image is None or version.model_archive is None:
-        raise Conflict(f"{version.model_id} {version.version} was not trained here; this platform cannot serve it yet.")
-    return f"s3://{variable('MODELS_BUCKET')}/{version.model_archive}"
+def is_foreign_script(version: ModelVersion, caller: Caller) -> bool:
+    """Return whether somebody else's own script made a model, which nobody has scanned: it may be a pickle."""
+    return version.job_id is not None and version.image is None and version.owner != caller.username
+
+
+def servable(version: ModelVersion) -> Servable:
+    """Return what serves a version; raises Conflict with the reason when nothing does."""
+    bucket, key = variable("MODELS_BUCKET"), version.model_archive
+    if key is not None:
+        files = [] if version.image else models.archived_files(version)
+        return rules.servable(version, files, lambda _: {}, bucket)
+    return rules.servable(version, models.shown_files(version), lambda name: models.document(version, name), bucket)
 
 
 def owned(caller: Caller, id: str) -> Endpoint:

@@ -1,9 +1,11 @@
 """The rules of the registry: who may read and change which version, and what can be done with one."""
 
+import json
 import re
 from dataclasses import replace
 from typing import Any
 
+from lambdas.common import objects
 from lambdas.common.environment import variable
 from lambdas.common.errors import BadRequest, Conflict, NotFound, Stale
 from lambdas.common.identity import Caller
@@ -19,6 +21,8 @@ from lambdas.models.requests import FileUpload, FolderUpload, ImportCreate, Mode
 from lambdas.models.schemas import ModelFile, ModelPublic, ModelVersion
 from lambdas.models.search_terms import Filter
 from lambdas.models.trained import register_trained as register_trained  # the jobs call it
+
+MAX_DOCUMENT_BYTES = 4 * 1024 * 1024  # of a file that says what a model is
 
 # ------------------------------------------------------------------------------------------------------ reads
 
@@ -214,6 +218,32 @@ def trusted(version: ModelVersion) -> bool:
 def files_uri(version: ModelVersion) -> str:
     """Return the S3 prefix of a version's files."""
     return f"s3://{variable('MODELS_BUCKET')}/{version.prefix}"
+
+
+def document(version: ModelVersion, name: str) -> dict[str, Any]:
+    """Return the JSON object in one of a version's files; {} where it is none, absent, or larger than one would be."""
+    answer = objects.find(variable("MODELS_BUCKET"), version.prefix + name)
+    if answer is None or answer["ContentLength"] > MAX_DOCUMENT_BYTES:
+        return {}
+    try:
+        found = json.loads(answer["Body"].read())
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def archived_files(version: ModelVersion) -> list[ModelFile]:
+    """Return the files in the archive of a version that a job made, by the manifest that the job wrote beside it."""
+    return [
+        ModelFile(
+            filename=file["name"],
+            file_path=version.model_archive or "",
+            file_size=file["size"],
+            file_type="." + file["name"].rpartition(".")[2],
+            file_hash=file["sha256"],
+        )
+        for file in document(version, "manifest.json").get("files", [])
+    ]
 
 
 def hold(version: ModelVersion, holder: str) -> Write:

@@ -110,9 +110,7 @@ class Job:
     @contextmanager
     def serve(self, *interpreter: str) -> Iterator["Server"]:
         """A running server, ready to answer; `interpreter` replaces the shebang's."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         command = [*interpreter, str(self.commands / "serve")]
         environment = self.environment(SAGEMAKER_BIND_TO_PORT=str(port))
         process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
@@ -173,6 +171,13 @@ class Server:
         data = body if isinstance(body, str | bytes) else json.dumps(body)
         headers = {"Content-Type": content_type}
         return requests.post(f"{self.url}/invocations", data=data, headers=headers, timeout=30)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def progress_lines(stdout: str) -> list[dict[str, Any]]:

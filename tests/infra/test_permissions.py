@@ -44,6 +44,7 @@ WILDCARD_RESOURCES = {
     "arn:<AWS::Partition>:s3:::<datasetsbucket>/*",
     "arn:<AWS::Partition>:s3:::<modelsbucket>/*",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*",
+    "arn:<AWS::Partition>:s3:::<modelsbucket>/*.json",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/config/config.json",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/capsule.json",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/scr-*/script.zip",

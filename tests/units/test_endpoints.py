@@ -28,18 +28,29 @@ ENDPOINT = Endpoint(
     image_family="tabular",
     artefact="s3://models/ada/cancer/v1/model.tar.gz",
 )
+UPLOADED = ENDPOINT.model_copy(update={"artefact": "s3://models/ada/cancer/v1/"})
 
 
 @pytest.mark.parametrize(
     ("operation", "request_"),
     [
         ("CreateModel", endpoint_request.create_model(ENDPOINT, DEPLOYMENT)),
+        ("CreateModel", endpoint_request.create_model(UPLOADED, DEPLOYMENT)),
         ("CreateEndpointConfig", endpoint_request.create_endpoint_config(ENDPOINT, DEPLOYMENT)),
         ("CreateEndpoint", endpoint_request.create_endpoint(ENDPOINT, DEPLOYMENT)),
     ],
 )
 def test_requests_satisfy_the_model_of_aws(operation: str, request_: dict[str, object]) -> None:
     assert faults("sagemaker", operation, request_) == []
+
+
+def test_an_archive_is_unpacked_and_a_prefix_is_taken_as_it_lies() -> None:
+    archive, prefix = (
+        endpoint_request.create_model(each, DEPLOYMENT)["PrimaryContainer"] for each in (ENDPOINT, UPLOADED)
+    )
+    assert archive["ModelDataUrl"] == ENDPOINT.artefact and "ModelDataSource" not in archive
+    source = {"S3Uri": UPLOADED.artefact, "S3DataType": "S3Prefix", "CompressionType": "None"}
+    assert prefix["ModelDataSource"] == {"S3DataSource": source} and "ModelDataUrl" not in prefix
 
 
 def test_input_that_the_container_refuses_is_the_callers_error() -> None:

@@ -11,9 +11,9 @@ import torch
 from jinja2 import TemplateError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
+from training_containers.common.batching import BadRequest
 from training_containers.common.contract import TrainingError
 from training_containers.common.parameters import parameter, parse
-from training_containers.common.server import BadRequest
 from training_containers.huggingface.serving import Predict
 
 MOST_PICTURES = 16  # in a request: each takes seconds on a GPU, minutes without
@@ -104,11 +104,11 @@ def prompt_of(instance: Any, number: int, tokenizer: PreTrainedTokenizerBase) ->
 
 def text_to_image(folder: Path, manifest: dict[str, Any]) -> Predict:
     """Return pictures of the size that the model was trained on."""
-    from diffusers import StableDiffusionPipeline  # here: it takes seconds, and texts do without
+    from diffusers import DiffusionPipeline  # here: it takes seconds, and texts do without
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = torch.float16 if device == "cuda" else torch.float32
-    pipeline = StableDiffusionPipeline.from_pretrained(folder, use_safetensors=True, dtype=dtype).to(device)
+    pipeline: Any = DiffusionPipeline.from_pretrained(folder, use_safetensors=True, dtype=dtype).to(device)
     pipeline.set_progress_bar_config(disable=True)
     side = manifest["resolution"]
 

@@ -1,4 +1,4 @@
-"""SageMaker's serving contract as a small ASGI application: GET /ping and POST /invocations.
+"""SageMaker's serving contract as a small ASGI application: GET /ping, POST /invocations and /v1/chat/completions.
 
 Source: SageMaker Developer Guide, "Use Your Own Inference Code with Hosting Services".
 The event loop only moves bytes. One worker thread loads the model and answers, one request at a time.
@@ -10,21 +10,31 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 MAX_BODY_BYTES = 6 * 1024 * 1024
 MAX_WAITING = 32  # requests being read, queued or answered; the next one is told to come back
 
-Answer = Callable[[bytes, str], dict[str, Any]]  # (body, media type) -> the JSON answer; raises BadRequest
+
+@dataclass(frozen=True)
+class Stream:
+    """An answer that is sent while it is made: the worker thread makes a piece at a time, and others' between them."""
+
+    pieces: Generator[bytes]
+    media_type: str
+
+
+Answer = Callable[[bytes, str], dict[str, Any] | Stream]  # (body, media type) -> the answer; raises BadRequest
 
 
 class BadRequest(Exception):
@@ -87,12 +97,17 @@ def create_app(load: Callable[[], Answer]) -> Starlette:
         try:
             body = await read_body(request)
             media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-            return await asyncio.get_running_loop().run_in_executor(worker, respond, state.answer, body, media_type)
+            made = await asyncio.get_running_loop().run_in_executor(worker, respond, state.answer, body, media_type)
+            return StreamingResponse(sent(made, worker), media_type=made.media_type) if type(made) is Stream else made
         finally:
             state.waiting -= 1
 
     app = Starlette(
-        routes=[Route("/ping", ping), Route("/invocations", invocations, methods=["POST"])],
+        routes=[
+            Route("/ping", ping),
+            Route("/invocations", invocations, methods=["POST"]),
+            Route("/v1/chat/completions", invocations, methods=["POST"]),  # where SageMaker sends OpenAI's clients
+        ],
         exception_handlers={HTTPException: http_problem},
         lifespan=lifespan,
     )
@@ -112,16 +127,29 @@ async def read_body(request: Request) -> bytes:
     return bytes(body)
 
 
-def respond(answer: Answer, body: bytes, media_type: str) -> Response:
+def respond(answer: Answer, body: bytes, media_type: str) -> Response | Stream:
     """One answer, as the worker thread makes it."""
     try:
-        content = json.dumps(answer(body, media_type), ensure_ascii=False, allow_nan=False)
+        made = answer(body, media_type)
+        if isinstance(made, Stream):
+            return made
+        content = json.dumps(made, ensure_ascii=False, allow_nan=False)
     except BadRequest as error:
         return problem(400, str(error))
     except Exception:
         traceback.print_exc(file=sys.stderr)
         return problem(500, "The model failed on this request; the endpoint's log says why.")
     return Response(content, media_type="application/json")
+
+
+async def sent(stream: Stream, worker: ThreadPoolExecutor) -> AsyncIterator[bytes]:
+    """The pieces of a stream as they are made; it ends early when the client is gone."""
+    try:
+        while piece := await asyncio.get_running_loop().run_in_executor(worker, next, stream.pieces, b""):
+            yield piece
+    finally:
+        with suppress(RuntimeError):  # the server has shut down, and its streams with it
+            worker.submit(stream.pieces.close)
 
 
 def problem(status: int, detail: str) -> JSONResponse:

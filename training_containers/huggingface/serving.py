@@ -6,14 +6,22 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from training_containers.common import server
 from training_containers.common.artefacts import verified_file
 from training_containers.common.contract import Paths, read_json_object
-from training_containers.common.server import Answer, BadRequest
+from training_containers.common.server import Answer, BadRequest, Stream
 
 Predict = Callable[[list[Any], dict[str, Any]], list[Any]]  # (instances, parameters) -> a prediction for each
+
+
+@runtime_checkable
+class Completes(Protocol):
+    """A model that answers requests of OpenAI's form, too."""
+
+    def complete(self, request: dict[str, Any]) -> dict[str, Any] | Stream: ...
+
 
 MAX_INSTANCES = 1000
 TASKS = {
@@ -42,11 +50,24 @@ def load(folder: Path) -> Answer:
     predict: Predict = module.load(folder, manifest)
     print(f"Serving {manifest['task']} by {manifest['architecture']}.", flush=True)
 
-    def answer(body: bytes, media_type: str) -> dict[str, Any]:
+    def answer(body: bytes, media_type: str) -> dict[str, Any] | Stream:
+        if isinstance(predict, Completes) and (request := request_in(body, media_type)):
+            return predict.complete(request)
         instances, parameters = read(body, media_type)
         return {"predictions": predict(instances, parameters)}
 
     return answer
+
+
+def request_in(body: bytes, media_type: str) -> dict[str, Any] | None:
+    """Return the request of OpenAI's form in a body, None for a body of another form."""
+    if media_type != "application/json":
+        return None
+    try:
+        request = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return request if isinstance(request, dict) and {"messages", "prompt"} & request.keys() else None
 
 
 def read(body: bytes, media_type: str) -> tuple[list[Any], dict[str, Any]]:

@@ -101,7 +101,8 @@ class Generation:
                 yield rest
         finally:
             # What was generated for whom is theirs; how much of it there was belongs in the endpoint's log.
-            print(json.dumps({"generation": {"id": self.id, "finish_reason": self.finish_reason, **self.usage}}))
+            record = {"id": self.id, "finish_reason": self.finish_reason, **self.usage}
+            print(json.dumps({"generation": record}), flush=True)
 
     @property
     def usage(self) -> dict[str, int]:

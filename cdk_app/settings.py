@@ -80,6 +80,8 @@ class Settings(Model):
     """Buckets of yours from which users may make datasets; every user may read every object in them."""
     max_model_bytes: Annotated[int, Field(ge=2**20, le=5 * 2**40)] = 2**39
     """All files of a model version together: what one function can have S3 put into a ZIP in its 15 minutes."""
+    llm_server: Literal["vllm", "huggingface"] = "vllm"
+    """What serves language models: AWS's image with vLLM, on GPUs, or this platform's own, which needs none."""
     cors_origins: Annotated[list[Origin], Field(min_length=1)] = ["*"]
     """Where browsers may call the API and upload from. Tokens travel in a header, so `*` gives nothing away."""
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lambdas.common.instances import image_for
+from lambdas.endpoints import llm
 from lambdas.endpoints.schemas import Endpoint
 
 VARIANT = "main"  # a fixed name: blue/green updates need the new configuration to keep it
@@ -18,21 +19,27 @@ class Deployment:
     images: dict[str, str]
     vpc: dict[str, Any] | None = None
     kms_key_arn: str | None = None
+    llm_image: str = ""
 
 
 def create_model(endpoint: Endpoint, to: Deployment) -> dict[str, Any]:
     """Return the arguments of sagemaker:CreateModel."""
     request: dict[str, Any] = {
         "ModelName": endpoint.endpoint_name,
-        "PrimaryContainer": {
-            "Image": image_for(to.images, endpoint.image_family, endpoint.instance_type),
-            "ModelDataUrl": endpoint.artefact,
-        },
+        "PrimaryContainer": container(endpoint, to),
         "ExecutionRoleArn": to.role_arn,
         "EnableNetworkIsolation": True,
         "Tags": tags(endpoint, to),
     }
     return request | ({"VpcConfig": to.vpc} if to.vpc else {})
+
+
+def container(endpoint: Endpoint, to: Deployment) -> dict[str, Any]:
+    """Return what serves the model: the image that trained it, or language models' own."""
+    if endpoint.llm:
+        return llm.container(to.llm_image, endpoint.artefact, endpoint.llm)
+    image = image_for(to.images, endpoint.image_family, endpoint.instance_type)
+    return {"Image": image, "ModelDataUrl": endpoint.artefact}
 
 
 def create_endpoint_config(endpoint: Endpoint, to: Deployment) -> dict[str, Any]:
@@ -43,6 +50,7 @@ def create_endpoint_config(endpoint: Endpoint, to: Deployment) -> dict[str, Any]
         "InstanceType": endpoint.instance_type,
         "InitialInstanceCount": endpoint.instance_count,
         "InitialVariantWeight": 1.0,
+        **(llm.on_the_variant(endpoint.llm, endpoint.instance_type) if endpoint.llm else {}),
     }
     encrypted = {"KmsKeyId": to.kms_key_arn} if to.kms_key_arn else {}
     named = {"EndpointConfigName": endpoint.endpoint_name, "ProductionVariants": [variant], "Tags": tags(endpoint, to)}

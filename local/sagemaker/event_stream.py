@@ -12,7 +12,9 @@ STRING = 7  # the type of a header's value
 
 def event(name: str, payload: bytes) -> bytes:
     """An event of the stream, its payload a blob."""
-    return message({":event-type": name, ":content-type": "application/octet-stream", ":message-type": "event"}, payload)
+    return message(
+        {":event-type": name, ":content-type": "application/octet-stream", ":message-type": "event"}, payload
+    )
 
 
 def failure(name: str, payload: bytes) -> bytes:

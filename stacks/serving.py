@@ -25,7 +25,6 @@ def endpoint_resources(stack: cdk.Stack, settings: Settings) -> dict[str, list[s
         "endpoints": named("endpoint"),
         "endpoint-configs": named("endpoint-config"),
         "endpoint-models": named("model"),
-        "inference-components": named("inference-component"),
     }
 
 

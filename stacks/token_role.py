@@ -25,6 +25,7 @@ class TokenRole:
         # By its path the function knows the role, not by its ARN: each would wait for the other to be made.
         self._path = f"/slipway-{settings.stage}-token/"
         self._arn = Later()
+        self._endpoints = functions.resources["endpoints"]  # SageMaker's; the name becomes the function's, once made
         functions.resources["token-role"] = [
             stack.format_arn(service="iam", region="", resource="role", resource_name=f"{self._path.strip('/')}/*")
         ]
@@ -32,7 +33,6 @@ class TokenRole:
 
     def add(self, scope: Construct, functions: Functions) -> None:
         """Make the role, now that the function is there."""
-        endpoints = functions.resources["endpoints"] + functions.resources["inference-components"]
         role = iam.Role(
             scope,
             "TokenRole",
@@ -43,12 +43,12 @@ class TokenRole:
                 "grants": iam.PolicyDocument(
                     statements=[
                         allow("sagemaker:CallWithBearerToken", "*"),
-                        allow("sagemaker:InvokeEndpoint", *endpoints),
+                        allow("sagemaker:InvokeEndpoint", *self._endpoints),
                     ]
                 )
             },
         )
-        acknowledge_wildcards(role, {"*": CALL} | dict.fromkeys(endpoints, WILDCARDS["endpoints"]))
+        acknowledge_wildcards(role, {"*": CALL} | dict.fromkeys(self._endpoints, WILDCARDS["endpoints"]))
         self._arn.value = role.role_arn
 
 

@@ -9,8 +9,7 @@ from lambdas.common.errors import BadRequest, Conflict
 from lambdas.common.instances import has_gpu
 from lambdas.models.schemas import ModelVersion
 
-MODEL_BASED, COMPONENT_BASED = "model_based", "inference_component_based"
-KINDS = {MODEL_BASED, COMPONENT_BASED}
+KINDS = {"model_based"}
 Seconds = Annotated[int, Field(ge=60, le=3600)]
 AmiVersion = Literal[
     "al2-ami-sagemaker-inference-gpu-2",
@@ -47,7 +46,7 @@ def checked(kind: str, settings: LlmSettings | None, version: ModelVersion, inst
     """
     if kind not in KINDS:
         if settings is not None:
-            raise wrong("llm", f"llm belongs to the kinds {' and '.join(sorted(KINDS))}.")
+            raise wrong("llm", f"llm belongs to kind {' or '.join(sorted(KINDS))}.")
         return None
     if not generates_text(version):
         raise Conflict(f"{version.model_id} {version.version} generates no text; deploy it with kind realtime.")
@@ -87,7 +86,7 @@ def environment(settings: LlmSettings) -> dict[str, str]:
 
 
 def startup(settings: LlmSettings) -> dict[str, int]:
-    """Return how long a container may take, as variants and inference components say it."""
+    """Return how long a container may take to be there."""
     return {
         "ModelDataDownloadTimeoutInSeconds": settings.model_download_timeout_seconds,
         "ContainerStartupHealthCheckTimeoutInSeconds": settings.startup_health_check_timeout_seconds,

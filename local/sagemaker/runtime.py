@@ -47,6 +47,8 @@ class Runtime:
         """The process that answers. Raises ServiceError when there is none, or the body is too large."""
         if len(body) > LIMIT:
             raise ServiceError("ValidationError", f"Request size {len(body)} exceeds the limit of {LIMIT} bytes.", 413)
+        if component is not None:
+            raise ServiceError("ValidationError", "Inference components are not implemented by the local platform.")
         serving, endpoint = self._endpoints.serving(name)
         if endpoint is None or endpoint["EndpointStatus"] in ("Creating", "Failed", "Deleting"):
             raise ServiceError("ValidationError", f"Endpoint {name} of account {self._cloud.account} not found.")

@@ -145,7 +145,7 @@ def test_vllm_serves_language_models_on_gpus_only(monkeypatch: pytest.MonkeyPatc
         llm.checked("model_based", None, model, "ml.m5.large")
     with pytest.raises(Conflict, match="generates no text"):
         llm.checked("model_based", None, version("test_accuracy"), "ml.g5.xlarge")
-    with pytest.raises(BadRequest, match="belongs to the kinds"):
+    with pytest.raises(BadRequest, match="belongs to kind model_based"):
         llm.checked("realtime", LlmSettings(), model, "ml.g5.xlarge")
     monkeypatch.setenv("LLM_SERVER", "huggingface")
     assert llm.checked("model_based", None, model, "ml.m5.large") == LlmSettings()

@@ -22,7 +22,7 @@ from ministack.core import iam_actions, iam_evaluator, lambda_runtime, persisten
 from ministack.services import dynamodb, iam, lambda_svc, s3, sts
 from ministack.services.cloudformation import provisioners
 
-from local import access, emulator_hooks, object_hooks, resources, upload_hooks
+from local import access, bearer_tokens, emulator_hooks, object_hooks, resources, upload_hooks
 from local.batch.service import Batch
 from local.cloud import CALLER_HEADER, Cloud
 from local.faults import CallFault, Faults
@@ -30,7 +30,9 @@ from local.handlers import Answer, Handler, failing, journalled, marking
 from local.home import ACCOUNT, REGION, Home
 from local.images import Images
 from local.multipart import UploadsOnDisk
+from local.openai_door import openai_door
 from local.outputs import Deployment
+from local.sagemaker.protocol import Stream
 from local.sagemaker.service import SageMaker
 from local.state import JOURNAL_BYTES, Journal, Snapshots
 
@@ -65,6 +67,7 @@ class Emulator:
         self.sagemaker = SageMaker(self.cloud)
         self.batch = Batch(self.cloud, self.sagemaker)
         self.install()
+        self.app = openai_door(self.app, self.sagemaker, bearer_tokens.check)
 
     def install(self) -> None:
         """Put our services, our checks and our journal where the emulator looks for its own."""
@@ -233,7 +236,12 @@ def authorised(service: str, handler: Handler) -> Handler:
         for wanted, arn in needed:
             if not role_allows(caller, wanted, arn):
                 return iam_actions.access_denied_response(service, wanted, caller, "", resource_arn=arn)
-        return await handler(method, path, {**headers, CALLER_HEADER: caller}, body, query)
+        status, answer_headers, answer = await handler(method, path, {**headers, CALLER_HEADER: caller}, body, query)
+        if isinstance(answer, Stream):
+            answer = object_hooks.responses.StreamingResponse(
+                functools.partial(object_hooks.send_stream, answer.pieces)
+            )
+        return status, answer_headers, answer
 
     return authorised
 

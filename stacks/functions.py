@@ -135,11 +135,11 @@ FUNCTIONS = {
     "endpoints": api(
         "lambdas.endpoints.handler.handler",
         "STAGE ENDPOINTS_TABLE WAITS_TABLE MODELS_TABLE MODELS_BUCKET DEPLOY_WORKFLOW_ARN TEARDOWN_WORKFLOW_ARN "
-        "INSTANCE_TYPES MEMBER_INSTANCE_TYPES",
+        "INSTANCE_TYPES MEMBER_INSTANCE_TYPES TOKEN_ROLE_ARN LLM_SERVER",
     ),
     "endpoints_deploy": Spec(
         "lambdas.endpoints.tasks.deploy",
-        "STAGE ENDPOINTS_TABLE WAITS_TABLE MODELS_TABLE IMAGES EXECUTION_ROLE_ARN VPC_CONFIG KMS_KEY_ARN",
+        "STAGE ENDPOINTS_TABLE WAITS_TABLE MODELS_TABLE IMAGES LLM_IMAGE EXECUTION_ROLE_ARN VPC_CONFIG KMS_KEY_ARN",
     ),
     "endpoints_follow": Spec(
         "lambdas.endpoints.chain.follow",

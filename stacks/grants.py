@@ -204,6 +204,7 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("states: StartExecution", "deploy-workflow"),
         ("states: StartExecution", "teardown-workflow"),
         ("sagemaker: InvokeEndpoint", "endpoints"),
+        ("sts: AssumeRole", "token-role"),
     ],
     "endpoints_deploy": [
         ("dynamodb: GetItem UpdateItem DeleteItem", "endpoints-table"),
@@ -274,4 +275,5 @@ WILDCARDS = {
     "endpoints": OF_THIS_STAGE,
     "endpoint-configs": OF_THIS_STAGE,
     "endpoint-models": OF_THIS_STAGE,
+    "token-role": "One role, known by its path: its ARN would make role and function wait for each other.",
 }

@@ -12,7 +12,8 @@ from stacks.data import data_of
 from stacks.events import WATCHERS, Events
 from stacks.functions import Functions
 from stacks.processing import Processing
-from stacks.serving import endpoint_resources
+from stacks.serving import endpoint_resources, llm_variables
+from stacks.token_role import TokenRole
 from stacks.training import Training
 from stacks.training_logs import TrainingLogs
 from stacks.workflows import add_workflows
@@ -30,7 +31,7 @@ class PlatformStack(cdk.Stack):
 
         training = Training(self, "Training", settings=settings, buckets=dict(data.buckets))
         functions.resources |= training.resources() | endpoint_resources(self, settings)
-        functions.variables |= training.variables(settings)
+        functions.variables |= training.variables(settings) | llm_variables(self, settings, training.images)
 
         processing = Processing(self, "Processing", settings=settings, bucket=data.buckets["datasets"])
         functions.resources |= processing.resources()
@@ -40,7 +41,9 @@ class PlatformStack(cdk.Stack):
         functions.variables["JOBS_REGISTER_FUNCTION"] = functions["jobs_register"].function_name
         functions.add("jobs_control", "jobs_progress", "models_rebuild", *dict.fromkeys(WATCHERS.values()))
         functions.variables["JOBS_CONTROL_FUNCTION"] = functions["jobs_control"].function_name
+        token_role = TokenRole(self, settings, functions)
         api = add_api(self, settings, functions, data.user_pool_id)
+        token_role.add(self, functions)
 
         Events(
             self,

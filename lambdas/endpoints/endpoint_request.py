@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lambdas.common.instances import image_for
+from lambdas.endpoints import llm
 from lambdas.endpoints.schemas import Endpoint
 
 VARIANT = "main"  # a fixed name: blue/green updates need the new configuration to keep it
@@ -18,16 +19,14 @@ class Deployment:
     images: dict[str, str]
     vpc: dict[str, Any] | None = None
     kms_key_arn: str | None = None
+    llm_image: str = ""
 
 
 def create_model(endpoint: Endpoint, to: Deployment) -> dict[str, Any]:
     """Return the arguments of sagemaker:CreateModel."""
     request: dict[str, Any] = {
         "ModelName": endpoint.endpoint_name,
-        "PrimaryContainer": {
-            "Image": image_for(to.images, endpoint.image_family, endpoint.instance_type),
-            **model_data(endpoint.artefact),
-        },
+        "PrimaryContainer": container(endpoint, to),
         "ExecutionRoleArn": to.role_arn,
         "EnableNetworkIsolation": True,
         "Tags": tags(endpoint, to),
@@ -44,6 +43,14 @@ def model_data(artefact: str) -> dict[str, Any]:
     }
 
 
+def container(endpoint: Endpoint, to: Deployment) -> dict[str, Any]:
+    """Return what serves the model: the image that trained it, or language models' own."""
+    if endpoint.llm:
+        return llm.container(to.llm_image, endpoint.artefact, endpoint.llm)
+    image = image_for(to.images, endpoint.image_family, endpoint.instance_type)
+    return {"Image": image, **model_data(endpoint.artefact)}
+
+
 def create_endpoint_config(endpoint: Endpoint, to: Deployment) -> dict[str, Any]:
     """Return the arguments of sagemaker:CreateEndpointConfig."""
     variant = {
@@ -52,6 +59,7 @@ def create_endpoint_config(endpoint: Endpoint, to: Deployment) -> dict[str, Any]
         "InstanceType": endpoint.instance_type,
         "InitialInstanceCount": endpoint.instance_count,
         "InitialVariantWeight": 1.0,
+        **(llm.on_the_variant(endpoint.llm, endpoint.instance_type) if endpoint.llm else {}),
     }
     encrypted = {"KmsKeyId": to.kms_key_arn} if to.kms_key_arn else {}
     named = {"EndpointConfigName": endpoint.endpoint_name, "ProductionVariants": [variant], "Tags": tags(endpoint, to)}

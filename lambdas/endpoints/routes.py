@@ -6,8 +6,9 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 
 from lambdas.common.dependencies import Caller, Writer
 from lambdas.common.pages import Cursor, Limit, Page
-from lambdas.endpoints import service
+from lambdas.endpoints import service, token
 from lambdas.endpoints.schemas import Endpoint, EndpointCreate, EndpointPublic, Status
+from lambdas.endpoints.token import Token, TokenRequest
 
 router = APIRouter(prefix="/endpoints", tags=["endpoints"])
 
@@ -84,6 +85,12 @@ def invoke_endpoint(
     """Send a body to the model and return its answer."""
     prediction = service.invoke(endpoint, body, content_type, accept)
     return Response(prediction.body, media_type=prediction.content_type)
+
+
+@router.post("/{id}/token", status_code=201)
+def create_token(endpoint: WritableEndpoint, body: TokenRequest | None = None) -> Token:
+    """Take a bearer token for OpenAI's clients, which then call SageMaker directly: for this endpoint alone."""
+    return token.mint(endpoint, (body or TokenRequest()).expires_in)
 
 
 @router.delete("/{id}", status_code=202)

@@ -6,8 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from lambdas.common.instances import InstanceType
 from lambdas.common.store import Entity
+from lambdas.endpoints.llm import LlmSettings
 from lambdas.models.schemas import ModelReference, Verdict
 
+Kind = Literal["realtime", "model_based"]
 Status = Literal["creating", "updating", "in_service", "sleeping", "failed", "deleting"]
 DisplayName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
 
@@ -21,6 +23,8 @@ class EndpointCreate(BaseModel):
     model: ModelReference
     instance_type: InstanceType | None = Field(default=None, description="The stage's first one when absent.")
     instance_count: int = Field(default=1, ge=1, le=10)
+    kind: Kind = Field(default="realtime", description="`model_based`: vLLM, for language models.")
+    llm: LlmSettings | None = Field(default=None, description="For `model_based`: how the model is served.")
     accept_risk: bool = Field(
         default=False, description="Deploy a version that the scanner does not call clean; it is recorded who did."
     )
@@ -42,6 +46,8 @@ class EndpointFields(BaseModel):
     model_version_id: str
     instance_type: str
     instance_count: int
+    kind: Kind = "realtime"
+    llm: LlmSettings | None = None
     status: Status = "creating"
     reason: str | None = Field(default=None, description="Why it failed.")
     accepted_risk: AcceptedRisk | None = None

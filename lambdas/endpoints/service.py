@@ -13,6 +13,7 @@ from lambdas.common.instances import allowed_instance_type
 from lambdas.common.pages import Page
 from lambdas.common.store import EntityStore, now
 from lambdas.common.transactions import Write
+from lambdas.endpoints import generation, llm
 from lambdas.endpoints import servable as rules
 from lambdas.endpoints.schemas import AcceptedRisk, Endpoint, EndpointCreate
 from lambdas.endpoints.servable import Servable
@@ -21,6 +22,7 @@ from lambdas.models.schemas import ModelVersion
 
 ENDPOINTS = EntityStore("ENDPOINTS_TABLE", Endpoint, "endpoint")
 MAX_BODY = 4 * 1024 * 1024  # API Gateway and Lambda carry bodies base64-coded: 6 MB are about 4.4 of ours
+JSON = "application/json"
 AT_REST = {"in_service", "sleeping", "failed"}
 
 
@@ -47,6 +49,7 @@ def begin(caller: Caller, request: EndpointCreate, instance_type: str, id: str, 
     version = models.find(caller, owner, request.model.model_id, request.model.version)
     risk = accepted_risk(version, caller, request.accept_risk)
     served = servable(version)
+    settings = llm.checked(request.kind, request.llm, version, instance_type)
     endpoint = Endpoint(
         owner=caller.username,
         id=id,
@@ -58,6 +61,8 @@ def begin(caller: Caller, request: EndpointCreate, instance_type: str, id: str, 
         endpoint_name=f"slipway-{variable('STAGE')}-{id}",
         image_family=served.image_family,
         artefact=served.artefact,
+        kind=request.kind,
+        llm=settings,
         accepted_risk=risk,
     )
     ENDPOINTS.create(endpoint, waits.opening(id, endpoint.owner), models.hold(version, id), *also)
@@ -130,6 +135,15 @@ def invoke(endpoint: Endpoint, body: bytes, content_type: str, accept: str) -> P
         raise Conflict(f"The endpoint {endpoint.id} is {endpoint.status}{why}")
     if len(body) > MAX_BODY:
         raise TooLarge(f"The body is larger than {MAX_BODY} bytes; send fewer rows at once.")
+    if endpoint.kind in llm.KINDS:
+        asked = generation.asked(body)
+        said = call(endpoint, json.dumps(generation.to_server(asked)).encode(), JSON, JSON)
+        return Prediction(generation.from_server(asked, said.body), JSON)
+    return call(endpoint, body, content_type, accept)
+
+
+def call(endpoint: Endpoint, body: bytes, content_type: str, accept: str) -> Prediction:
+    """Call the container; raises as `invoke` does."""
     runtime = aws.client("sagemaker-runtime")
     try:
         answer = runtime.invoke_endpoint(

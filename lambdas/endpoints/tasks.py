@@ -100,6 +100,7 @@ def deployment() -> endpoint_request.Deployment:
         stage=variable("STAGE"),
         role_arn=variable("EXECUTION_ROLE_ARN"),
         images=mapping("IMAGES"),
+        llm_image=variable("LLM_IMAGE"),
         vpc=json.loads(vpc) if vpc else None,
         kms_key_arn=optional("KMS_KEY_ARN"),
     )

@@ -92,6 +92,13 @@ class SageMaker:
             logger.exception("%s %s", method, headers.get("x-amz-target", path))
             return error_response(ServiceError("InternalFailure", repr(error), 500))
 
+    async def chat(self, endpoint: str, component: str | None, body: bytes, headers: dict[str, str]) -> Response:
+        """Answers an OpenAI client of an endpoint, whose right to ask was checked before."""
+        try:
+            return await self._runtime.chat(endpoint, component, body, headers)
+        except ServiceError as error:
+            return error_response(error)
+
     async def call(self, operation: str, request: Record) -> Record:
         """One API operation, validated like any client's. Raises ServiceError."""
         implementation = self._operations.get(operation)

@@ -108,12 +108,12 @@ class Job:
         return list(csv.DictReader(io.StringIO((self.base / "input/data/train/data.csv").read_text())))
 
     @contextmanager
-    def serve(self, *interpreter: str) -> Iterator["Server"]:
-        """A running server, ready to answer; `interpreter` replaces the shebang's."""
+    def serve(self, *interpreter: str, stdout: Any = None) -> Iterator["Server"]:
+        """A running server, ready to answer; `interpreter` replaces the shebang's, `stdout` a file takes its lines."""
         port = free_port()
         command = [*interpreter, str(self.commands / "serve")]
         environment = self.environment(SAGEMAKER_BIND_TO_PORT=str(port))
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, env=environment, stdout=stdout, stderr=subprocess.PIPE, text=True)
         server = Server(f"http://127.0.0.1:{port}", process)
         try:
             until(server.is_ready, "the server is ready", seconds=120)  # PyTorch takes its time on a busy machine

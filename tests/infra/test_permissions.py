@@ -34,6 +34,7 @@ WITHOUT_RESOURCE = {
     "states:SendTaskFailure",
     "states:SendTaskHeartbeat",
     "states:SendTaskSuccess",
+    "sagemaker:CallWithBearerToken",
     "xray:GetSamplingRules",
     "xray:GetSamplingTargets",
     "xray:PutTelemetryRecords",
@@ -61,6 +62,7 @@ WILDCARD_RESOURCES = {
     f"arn:<AWS::Partition>:sagemaker:{HERE}:endpoint/slipway-dev-*",
     f"arn:<AWS::Partition>:sagemaker:{HERE}:endpoint-config/slipway-dev-*",
     f"arn:<AWS::Partition>:sagemaker:{HERE}:model/slipway-dev-*",
+    "arn:<AWS::Partition>:iam::<AWS::AccountId>:role/slipway-dev-token/*",
     f"arn:<AWS::Partition>:logs:{HERE}:log-group:/aws/sagemaker/TrainingJobs:*",
     f"arn:<AWS::Partition>:logs:{HERE}:log-group:/aws/sagemaker/ProcessingJobs:*",
     f"arn:<AWS::Partition>:logs:{HERE}:log-group:/aws/sagemaker/Endpoints/slipway-dev-*:*",
@@ -169,6 +171,20 @@ def test_roles_are_passed_to_sagemaker_only_and_each_by_those_who_start_its_cont
     }
     for _, given in passing:
         assert given["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+
+
+def test_tokens_are_signed_by_a_role_that_only_the_endpoints_function_may_take(dev: Stage) -> None:
+    ((_, role),) = ((id, role) for id, role in dev.resources("AWS::IAM::Role").items() if id.startswith("TokenRole"))
+    assert role["Path"] == "/slipway-dev-token/"
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Action"] == "sts:AssumeRole" and "Condition" not in trust
+    assert readable(trust["Principal"]["AWS"]).startswith("<EndpointsRole")
+    (policy,) = role["Policies"]
+    given = {each["Action"]: readable(each["Resource"]) for each in policy["PolicyDocument"]["Statement"]}
+    endpoints = f"arn:<AWS::Partition>:sagemaker:{HERE}:endpoint/slipway-dev-*"
+    assert given == {"sagemaker:CallWithBearerToken": "*", "sagemaker:InvokeEndpoint": endpoints}
+    taking = {by for by, given in statements(dev) if "sts:AssumeRole" in listed(given["Action"])}
+    assert [by.partition("Role")[0] for by in taking] == ["Endpoints"]
 
 
 def test_every_function_has_a_role_of_its_own(stage: Stage) -> None:

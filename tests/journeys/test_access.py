@@ -100,6 +100,7 @@ MATRIX = {
     "GET /endpoints/{id}": (401, 401, 404, 200, 404, 200),
     "DELETE /endpoints/{id}": (401, 401, 403, 202, 404, 202),
     "POST /endpoints/{id}/invoke": (401, 401, 403, 200, 404, 200),
+    "POST /endpoints/{id}/token": (401, 401, 403, 201, 404, 201),
     "GET /health": (200, 200, 200, 200, 200, 200),
     "GET /docs": (200, 200, 200, 200, 200, 200),
     "GET /openapi.json": (200, 200, 200, 200, 200, 200),

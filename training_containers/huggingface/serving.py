@@ -8,15 +8,23 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from training_containers.common import server
 from training_containers.common.artefacts import verified_file
-from training_containers.common.batching import BadRequest, Model
+from training_containers.common.batching import BadRequest, Model, Stream
 from training_containers.common.contract import Paths
 from training_containers.common.served_files import trained_manifest
 
 Predict = Callable[[list[Any], dict[str, Any]], list[Any]]  # (instances, parameters) -> a prediction for each
+
+
+@runtime_checkable
+class Completes(Protocol):
+    """A model that answers requests of OpenAI's form, too."""
+
+    def complete(self, request: dict[str, Any]) -> dict[str, Any] | Stream: ...
+
 
 MAX_INSTANCES = 1000
 
@@ -76,7 +84,30 @@ def load(folder: Path) -> Model:
     predict: Predict = module.load(folder, manifest)
     print(f"Serving {manifest['task']} by {manifest['architecture']}.", flush=True)
     sample = (json.dumps(task.sample()).encode(), "application/json")
-    return Model(read, predict, sample, task.most)
+    return Model(read, predict, sample, task.most, whole=completion(predict))
+
+
+def completion(predict: Predict) -> Callable[[bytes, str], dict[str, Any] | Stream | None] | None:
+    """Return what answers requests of OpenAI's form, for a model that does."""
+    if not isinstance(predict, Completes):
+        return None
+
+    def answer(body: bytes, media_type: str) -> dict[str, Any] | Stream | None:
+        request = request_in(body, media_type)
+        return predict.complete(request) if request else None
+
+    return answer
+
+
+def request_in(body: bytes, media_type: str) -> dict[str, Any] | None:
+    """Return the request of OpenAI's form in a body, None for a body of another form."""
+    if media_type != "application/json":
+        return None
+    try:
+        request = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return request if isinstance(request, dict) and {"messages", "prompt"} & request.keys() else None
 
 
 def read(body: bytes, media_type: str) -> tuple[list[Any], dict[str, Any]]:

@@ -219,6 +219,8 @@ def first_resource(inner: Callable[..., str]) -> Callable[..., str]:
         if service in ("sagemaker", "batch"):
             operation = action_of(service, method, path, headers, body, query).split(":")[1]
             return access.resources(service, operation, path, body, region, account)[0]
+        if service == "monitoring" and (names := access.json_object(body).get("AlarmNames")):
+            return f"arn:aws:cloudwatch:{region}:{account}:alarm:{names[0]}"
         if service == "ecr" and (names := access.json_object(body).get("repositoryNames")):
             return f"arn:aws:ecr:{region}:{account}:repository/{names[0]}"  # as the CDK asks for its own
         arn = inner(service, method, path, headers, body, query, region, account)

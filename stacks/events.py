@@ -24,6 +24,7 @@ WATCHERS = {
     "archive": "models_recover",
     "train": "jobs_watch",
     "deploy": "endpoints_watch",
+    "update": "endpoints_watch",
     "teardown": "endpoints_watch",
 }
 

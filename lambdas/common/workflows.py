@@ -34,3 +34,13 @@ def execution(workflow: str, name: str) -> dict[str, Any]:
         return stepfunctions.describe_execution(executionArn=arn)
     except stepfunctions.exceptions.ExecutionDoesNotExist:
         return {"status": "ABSENT"}
+
+
+def reason_of(error: dict[str, Any]) -> str:
+    """Return the words of a workflow's error: a Lambda's own message where there is one."""
+    cause = str(error.get("Cause") or error.get("Error") or "The workflow ended.")
+    try:
+        cause = json.loads(cause).get("errorMessage", cause)
+    except (ValueError, AttributeError):
+        pass  # plain words
+    return cause[:1000]

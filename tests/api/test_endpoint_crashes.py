@@ -16,6 +16,7 @@ from tests.api.serving import Serving, platform
 from tests.local.services import ServicesProcess
 from tests.local.test_sagemaker_endpoints import SERVE
 
+pytestmark = pytest.mark.thorough
 SCALING = {"max_instances": 3, "invocations_per_instance": 70}
 
 

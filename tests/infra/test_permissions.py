@@ -48,6 +48,8 @@ WILDCARD_RESOURCES = {
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/capsule.json",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/scr-*/script.zip",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/logs/*",
+    "arn:<AWS::Partition>:s3:::<jobsbucket>/*/ep-*/inferences/*",
+    "arn:<AWS::Partition>:s3:::<jobsbucket>/*/ep-*/output/*",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/output/*",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/checkpoints/*",
     "arn:<AWS::Partition>:s3:::<datasetsbucket>/*/files/*",
@@ -60,6 +62,9 @@ WILDCARD_RESOURCES = {
     f"arn:<AWS::Partition>:sagemaker:{HERE}:endpoint/slipway-dev-*",
     f"arn:<AWS::Partition>:sagemaker:{HERE}:endpoint-config/slipway-dev-*",
     f"arn:<AWS::Partition>:sagemaker:{HERE}:model/slipway-dev-*",
+    f"arn:<AWS::Partition>:cloudwatch:{HERE}:alarm:slipway-dev-*",
+    f"arn:<AWS::Partition>:cloudwatch:{HERE}:alarm:TargetTracking-endpoint/slipway-dev-*",
+    f"arn:<AWS::Partition>:application-autoscaling:{HERE}:scalable-target/*",
     f"arn:<AWS::Partition>:logs:{HERE}:log-group:/aws/sagemaker/TrainingJobs:*",
     f"arn:<AWS::Partition>:logs:{HERE}:log-group:/aws/sagemaker/ProcessingJobs:*",
     f"arn:<AWS::Partition>:logs:{HERE}:log-group:/aws/sagemaker/Endpoints/slipway-dev-*:*",
@@ -85,7 +90,7 @@ def test_wildcards_in_resources_are_the_listed_ones(dev: Stage) -> None:
     wild = {readable(arn) for _, given in statements(dev) for arn in listed(given["Resource"])} - {"*"}
     wild = {arn for arn in wild if "*" in arn}
     executions = {arn for arn in wild if ":execution:<" in arn}
-    assert len(executions) == 5
+    assert len(executions) == 6
     assert wild - executions == WILDCARD_RESOURCES
 
 

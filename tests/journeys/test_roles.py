@@ -120,8 +120,6 @@ WORKFLOWS: dict[str, tuple[Check, list[str]]] = {
 # Permission -> why it is needed although nothing goes red here.
 NO_404 = "Without it S3 answers 403, not 404, for an object that is not there; the emulator answers 404 to everybody."
 SCALED_FOR_US = "Whoever scales an endpoint needs it, AWS says; the local Application Auto Scaling does nothing itself."
-    "Whoever scales an endpoint needs it in AWS's documents; the local Application Auto Scaling does nothing."
-)
 JUSTIFIED: dict[str, str] = {
     "datasets_import: s3:ListBucket on import-buckets": f"{NO_404} A source that is gone is the user's to know.",
     "datasets_import: s3:ListBucket on datasets-bucket": f"{NO_404} A file is copied where there is none.",

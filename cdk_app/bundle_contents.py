@@ -69,6 +69,7 @@ CONTENTS = {
         requirements=ROOT / "lambdas" / "requirements.txt",
         services=frozenset(
             {
+                "application-autoscaling",
                 "batch",
                 "cloudwatch",
                 "cognito-idp",

@@ -33,11 +33,13 @@ from local.multipart import UploadsOnDisk
 from local.openai_door import openai_door
 from local.outputs import Deployment
 from local.sagemaker.protocol import Stream
+from local.sagemaker.scaling import SCALING_TARGET
 from local.sagemaker.service import SageMaker
 from local.state import JOURNAL_BYTES, Journal, Snapshots
 
 logger = logging.getLogger("slipway.emulator")
 
+SCALING = "application-autoscaling"
 GENERATION = "slipway_journal"  # the key, in the saved DynamoDB state, of the journal generation that follows it
 PASSED_TO = {"iam:passedtoservice": "sagemaker.amazonaws.com"}
 
@@ -74,9 +76,12 @@ class Emulator:
         router.SERVICE_PATTERNS["sagemaker"] = {"target_prefixes": ["SageMaker."]}
         iam_actions.SERVICE_TO_IAM_NAMESPACE["sagemaker"] = "sagemaker"
         iam_actions._BOTOCORE_SERVICE_MAP["sagemaker"] = ["sagemaker-runtime"]
+        router.SERVICE_PATTERNS[SCALING] = {"target_prefixes": [SCALING_TARGET]}
+        iam_actions.SERVICE_TO_IAM_NAMESPACE[SCALING] = SCALING
         iam_actions.extract_resource_arn = first_resource(iam_actions.extract_resource_arn)
         handlers: dict[str, Any] = ministack.SERVICE_HANDLERS
         handlers["sagemaker"] = authorised("sagemaker", self.sagemaker.handle)
+        handlers[SCALING] = self.sagemaker.handle
         handlers["batch"] = authorised("batch", self.batch.handle)
         for service, handler in handlers.items():
             if service == "dynamodb":
@@ -212,9 +217,13 @@ def first_resource(inner: Callable[..., str]) -> Callable[..., str]:
     """MiniStack's request-to-ARN function, knowing SageMaker and Batch too, and log groups as AWS does."""
 
     def resource(service, method, path, headers, body, query, region, account) -> str:
+        if service == SCALING:
+            return f"arn:aws:{SCALING}:{region}:{account}:scalable-target/*"  # AWS makes its id
         if service in ("sagemaker", "batch"):
             operation = action_of(service, method, path, headers, body, query).split(":")[1]
             return access.resources(service, operation, path, body, region, account)[0]
+        if service == "monitoring" and (names := access.json_object(body).get("AlarmNames")):
+            return f"arn:aws:cloudwatch:{region}:{account}:alarm:{names[0]}"
         if service == "ecr" and (names := access.json_object(body).get("repositoryNames")):
             return f"arn:aws:ecr:{region}:{account}:repository/{names[0]}"  # as the CDK asks for its own
         arn = inner(service, method, path, headers, body, query, region, account)

@@ -25,6 +25,7 @@ WATCHERS = {
     "archive": "models_recover",
     "train": "jobs_watch",
     "deploy": "endpoints_watch",
+    "update": "endpoints_watch",
     "teardown": "endpoints_watch",
 }
 

@@ -19,7 +19,14 @@ ASSETS = "cdk-hnb659fds-container-assets"  # the bootstrap's image repository
 def execution_role(scope: Construct, *, settings: Settings, buckets: dict[str, str]) -> Role:
     """Return the role of training jobs and endpoints; `buckets` maps datasets, models and jobs to bucket names."""
     groups = ("TrainingJobs", f"Endpoints/slipway-{settings.stage}-*")
+    alarms = cdk.Stack.of(scope).format_arn(
+        service="cloudwatch",
+        resource="alarm",
+        resource_name=f"slipway-{settings.stage}-*",
+        arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+    )
     given = [*files(scope, settings, buckets), *for_any_container(scope, settings, *groups), vllm(scope)]
+    given.append(allow("cloudwatch:DescribeAlarms", alarms))  # whether an update must be rolled back
     reason = "SageMaker moves every job's files, logs and figures; the names below the prefix are made at run time."
     return sagemaker_role(scope, "ExecutionRole", given, reason)
 

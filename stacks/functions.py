@@ -134,12 +134,13 @@ FUNCTIONS = {
     "jobs_progress": Spec("lambdas.jobs.tasks.progress", "STAGE JOBS_TABLE"),
     "endpoints": api(
         "lambdas.endpoints.handler.handler",
-        "STAGE ENDPOINTS_TABLE WAITS_TABLE MODELS_TABLE MODELS_BUCKET DEPLOY_WORKFLOW_ARN TEARDOWN_WORKFLOW_ARN "
-        "INSTANCE_TYPES MEMBER_INSTANCE_TYPES TOKEN_ROLE_ARN LLM_SERVER",
+        "STAGE ENDPOINTS_TABLE WAITS_TABLE MODELS_TABLE MODELS_BUCKET JOBS_BUCKET DEPLOY_WORKFLOW_ARN "
+        "UPDATE_WORKFLOW_ARN TEARDOWN_WORKFLOW_ARN INSTANCE_TYPES MEMBER_INSTANCE_TYPES TOKEN_ROLE_ARN LLM_SERVER",
     ),
     "endpoints_deploy": Spec(
         "lambdas.endpoints.tasks.deploy",
-        "STAGE ENDPOINTS_TABLE WAITS_TABLE MODELS_TABLE IMAGES LLM_IMAGE EXECUTION_ROLE_ARN VPC_CONFIG KMS_KEY_ARN",
+        "STAGE ENDPOINTS_TABLE WAITS_TABLE MODELS_TABLE JOBS_BUCKET IMAGES EXECUTION_ROLE_ARN VPC_CONFIG KMS_KEY_ARN "
+        "LOG_RETENTION_DAYS LLM_IMAGE",
     ),
     "endpoints_follow": Spec(
         "lambdas.endpoints.chain.follow",
@@ -147,8 +148,8 @@ FUNCTIONS = {
     ),
     "endpoints_watch": Spec(
         "lambdas.endpoints.tasks.watch",
-        "STAGE ENDPOINTS_TABLE WAITS_TABLE JOBS_TABLE MODELS_TABLE MODELS_BUCKET DEPLOY_WORKFLOW_ARN "
-        "TEARDOWN_WORKFLOW_ARN",
+        "STAGE ENDPOINTS_TABLE WAITS_TABLE JOBS_TABLE MODELS_TABLE MODELS_BUCKET JOBS_BUCKET DEPLOY_WORKFLOW_ARN "
+        "UPDATE_WORKFLOW_ARN TEARDOWN_WORKFLOW_ARN LOG_RETENTION_DAYS",
         timeout=300,
     ),
     "system": api("lambdas.system.handler.handler", ""),
@@ -200,6 +201,7 @@ class Functions(dict[str, Function]):
             "STALLED_AFTER_MINUTES": str(settings.stalled_after_minutes),
             "KMS_KEY_ARN": settings.kms_key_arn or "",
             "HF_ENDPOINT": settings.hugging_face_endpoint or "",
+            "LOG_RETENTION_DAYS": str(settings.log_retention_days),
         }
 
     def add(self, *keys: str) -> None:

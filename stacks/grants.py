@@ -7,6 +7,15 @@ No API function may create anything at SageMaker or Batch or pass a role: only t
 
 ANYWHERE = "*"  # only for actions that IAM knows no resource type for
 
+# Who scales an endpoint's variant must be allowed what Application Auto Scaling does for them (SageMaker, "Auto scaling
+# prerequisites").
+SCALING = [
+    ("application-autoscaling: RegisterScalableTarget PutScalingPolicy DeregisterScalableTarget", "scalable-targets"),
+    ("sagemaker: UpdateEndpointWeightsAndCapacities", "endpoints"),
+    ("cloudwatch: PutMetricAlarm DescribeAlarms DeleteAlarms", "scaling-alarms"),
+    ("iam: CreateServiceLinkedRole", "scaling-role"),
+]
+
 GRANTS: dict[str, list[tuple[str, str]]] = {
     # ---------------------------------------------------------------------------------------------- accounts
     "accounts": [
@@ -201,9 +210,13 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("dynamodb: GetItem UpdateItem", "models-table"),
         ("s3: ListBucket", "models-bucket"),
         ("s3: GetObject", "models-bucket/documents"),
+        ("s3: ListBucket", "jobs-bucket"),
+        ("s3: PutObject GetObject", "jobs-bucket/inferences"),
+        ("s3: GetObject", "jobs-bucket/answers"),
         ("states: StartExecution", "deploy-workflow"),
+        ("states: StartExecution", "update-workflow"),
         ("states: StartExecution", "teardown-workflow"),
-        ("sagemaker: InvokeEndpoint", "endpoints"),
+        ("sagemaker: InvokeEndpoint InvokeEndpointAsync", "endpoints"),
         ("sts: AssumeRole", "token-role"),
     ],
     "endpoints_deploy": [
@@ -211,8 +224,17 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("dynamodb: UpdateItem DeleteItem", "waits-table"),
         ("dynamodb: UpdateItem", "models-table"),
         ("sagemaker: CreateModel DeleteModel AddTags", "endpoint-models"),
-        ("sagemaker: CreateEndpointConfig DeleteEndpointConfig CreateEndpoint AddTags", "endpoint-configs"),
-        ("sagemaker: CreateEndpoint DescribeEndpoint DeleteEndpoint AddTags", "endpoints"),
+        (
+            "sagemaker: CreateEndpointConfig DeleteEndpointConfig CreateEndpoint UpdateEndpoint AddTags",
+            "endpoint-configs",
+        ),
+        ("sagemaker: CreateEndpoint UpdateEndpoint DescribeEndpoint DeleteEndpoint AddTags", "endpoints"),
+        ("cloudwatch: PutMetricAlarm DeleteAlarms", "endpoint-alarms"),
+        *SCALING,
+        ("logs: PutRetentionPolicy", "endpoint-logs"),
+        ("s3: ListBucket", "jobs-bucket"),
+        ("s3: DeleteObject", "jobs-bucket/inferences"),
+        ("s3: DeleteObject", "jobs-bucket/answers"),
         ("iam: PassRole", "execution-role"),
     ],
     "endpoints_follow": [
@@ -235,9 +257,17 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("sagemaker: DeleteModel", "endpoint-models"),
         ("sagemaker: DeleteEndpointConfig", "endpoint-configs"),
         ("sagemaker: DescribeEndpoint DeleteEndpoint", "endpoints"),
+        ("cloudwatch: DeleteAlarms", "endpoint-alarms"),
+        *SCALING,
+        ("logs: PutRetentionPolicy", "endpoint-logs"),
+        ("s3: ListBucket", "jobs-bucket"),
+        ("s3: DeleteObject", "jobs-bucket/inferences"),
+        ("s3: DeleteObject", "jobs-bucket/answers"),
         ("states: StartExecution", "deploy-workflow"),
+        ("states: StartExecution", "update-workflow"),
         ("states: StartExecution", "teardown-workflow"),
         ("states: DescribeExecution", "deploy-workflow/executions"),
+        ("states: DescribeExecution", "update-workflow/executions"),
         ("states: DescribeExecution", "teardown-workflow/executions"),
         ("states: SendTaskSuccess SendTaskFailure SendTaskHeartbeat", ANYWHERE),
     ],
@@ -266,7 +296,10 @@ WILDCARDS = {
     "scan-workflow/executions": EXECUTIONS,
     "import-workflow/executions": EXECUTIONS,
     "train-workflow/executions": EXECUTIONS,
+    "jobs-bucket/inferences": "Inputs of the asynchronous calls of any owner's endpoint, and no job's object.",
+    "jobs-bucket/answers": "Answers of any owner's asynchronous endpoint, and no job's object.",
     "deploy-workflow/executions": EXECUTIONS,
+    "update-workflow/executions": EXECUTIONS,
     "teardown-workflow/executions": EXECUTIONS,
     "processing-jobs": "The names of processing jobs are the ids of versions, which are made at run time.",
     "service-jobs": "Batch makes the id of a service job when it is submitted; there is no narrower form before.",
@@ -276,4 +309,8 @@ WILDCARDS = {
     "endpoint-configs": OF_THIS_STAGE,
     "endpoint-models": OF_THIS_STAGE,
     "token-role": "One role, known by its path: its ARN would make role and function wait for each other.",
+    "endpoint-alarms": OF_THIS_STAGE,
+    "endpoint-logs": OF_THIS_STAGE,
+    "scaling-alarms": "Application Auto Scaling makes them for this stage's endpoints, whose names are in theirs.",
+    "scalable-targets": "Application Auto Scaling makes a target's id; there is no narrower form before.",
 }

@@ -12,6 +12,9 @@ from cdk_app.settings import Settings
 # AWS's image with vLLM in each region: `sagemaker.core.image_uris.retrieve("vllm", ...)` of the SageMaker SDK,
 # taken when a version of this platform is released.
 VLLM = json.loads(Path(__file__).with_name("vllm_images.json").read_text())
+# Application Auto Scaling's own role, which the first who scales an endpoint in an account makes.
+SCALING_SERVICE = "sagemaker.application-autoscaling.amazonaws.com"
+SCALING_ROLE = "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
 
 
 def endpoint_resources(stack: cdk.Stack, settings: Settings) -> dict[str, list[str]]:
@@ -25,6 +28,36 @@ def endpoint_resources(stack: cdk.Stack, settings: Settings) -> dict[str, list[s
         "endpoints": named("endpoint"),
         "endpoint-configs": named("endpoint-config"),
         "endpoint-models": named("model"),
+        "endpoint-alarms": [
+            stack.format_arn(
+                service="cloudwatch",
+                resource="alarm",
+                resource_name=f"slipway-{settings.stage}-*",
+                arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+            )
+        ],
+        "endpoint-logs": [
+            stack.format_arn(
+                service="logs",
+                resource="log-group",
+                resource_name=f"/aws/sagemaker/Endpoints/slipway-{settings.stage}-*:*",
+                arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+            )
+        ],
+        "scalable-targets": [
+            stack.format_arn(service="application-autoscaling", resource="scalable-target", resource_name="*")
+        ],
+        "scaling-alarms": [
+            stack.format_arn(
+                service="cloudwatch",
+                resource="alarm",
+                resource_name=f"TargetTracking-endpoint/slipway-{settings.stage}-*",
+                arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+            )
+        ],
+        "scaling-role": [
+            f"arn:{stack.partition}:iam::{stack.account}:role/aws-service-role/{SCALING_SERVICE}/{SCALING_ROLE}"
+        ],
     }
 
 

@@ -39,7 +39,9 @@ class LlmSettings(BaseModel):
     startup_health_check_timeout_seconds: Seconds = 1200
 
 
-def checked(kind: str, settings: LlmSettings | None, version: ModelVersion, instance_type: str) -> LlmSettings | None:
+def checked(
+    kind: str, settings: LlmSettings | None, version: ModelVersion, instance_type: str | None
+) -> LlmSettings | None:
     """Return the settings of an endpoint of that kind, None for one of another kind.
 
     Raises Conflict for a model that generates no text, BadRequest for settings or an instance type that do not fit.
@@ -50,7 +52,7 @@ def checked(kind: str, settings: LlmSettings | None, version: ModelVersion, inst
         return None
     if not generates_text(version):
         raise Conflict(f"{version.model_id} {version.version} generates no text; deploy it with kind realtime.")
-    if variable("LLM_SERVER") == "vllm" and not has_gpu(instance_type):
+    if variable("LLM_SERVER") == "vllm" and not has_gpu(instance_type or ""):
         raise wrong("instance_type", f"vLLM needs an instance type with GPUs, and {instance_type} has none.")
     return settings or LlmSettings()
 

@@ -2,12 +2,21 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from fastapi.responses import JSONResponse
 
 from lambdas.common.dependencies import Caller, Writer
 from lambdas.common.pages import Cursor, Limit, Page
-from lambdas.endpoints import service, token
-from lambdas.endpoints.schemas import Endpoint, EndpointCreate, EndpointPublic, Status
+from lambdas.endpoints import inferences, service, token, updates
+from lambdas.endpoints.schemas import (
+    Endpoint,
+    EndpointChange,
+    EndpointCreate,
+    EndpointPublic,
+    Inference,
+    InferenceCreate,
+    Status,
+)
 from lambdas.endpoints.token import Token, TokenRequest
 
 router = APIRouter(prefix="/endpoints", tags=["endpoints"])
@@ -34,16 +43,35 @@ RawBody = Annotated[bytes, Depends(raw_body)]
 ANY_BODY = {
     "requestBody": {
         "required": True,
-        "description": "Whatever the model takes. Tabular models: CSV, or JSON with `instances`.",
-        "content": {"application/json": {}, "text/csv": {"schema": {"type": "string"}}},
-    }
+        "description": "Whatever the model takes. Tabular models: CSV, or JSON with `instances`. At most 4 MiB.",
+        "content": {
+            "application/json": {},
+            "text/csv": {"schema": {"type": "string"}},
+            "text/plain": {"schema": {"type": "string"}},
+            "image/*": {"schema": {"type": "string", "format": "binary"}},
+        },
+    },
+    "responses": {
+        "202": {
+            "description": "An asynchronous endpoint has taken it; `url` says how far it is.",
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Inference"}}},
+        }
+    },
 }
+InferenceId = Annotated[str, Path(pattern=r"^inf-[0-9a-hjkmnp-tv-z]{19}$")]
 
 
 def shown(endpoint: Endpoint, request: Request) -> EndpointPublic:
     """Return what may be shown of an endpoint, with the URL to call it at."""
-    fields = endpoint.model_dump(include=set(EndpointPublic.model_fields) - {"user_id", "url"})
-    return EndpointPublic(**fields, user_id=endpoint.owner, url=f"{api_url(request)}/endpoints/{endpoint.id}/invoke")
+    fields = endpoint.model_dump(include=set(EndpointPublic.model_fields) - {"user_id", "url", "updating_to"})
+    coming = endpoint.update.model if endpoint.update and endpoint.status == "updating" else None
+    url = f"{api_url(request)}/endpoints/{endpoint.id}/invoke"
+    return EndpointPublic(**fields, user_id=endpoint.owner, url=url, updating_to=coming)
+
+
+def inferences_url(endpoint: Endpoint, request: Request) -> str:
+    """Return the URL of an asynchronous endpoint's calls."""
+    return f"{api_url(request)}/endpoints/{endpoint.id}/inferences"
 
 
 def api_url(request: Request) -> str:
@@ -75,14 +103,29 @@ def get_endpoint(endpoint: ReadableEndpoint, request: Request) -> EndpointPublic
     return shown(endpoint, request)
 
 
+@router.patch("/{id}")
+def change_endpoint(
+    caller: Writer, endpoint: WritableEndpoint, body: EndpointChange, request: Request
+) -> EndpointPublic:
+    """Change a name at once, or what serves without downtime: `updating`, then `in_service` again.
+
+    When the new version does not start or answers errors, the old one serves on, and `reason` says why.
+    """
+    return shown(updates.change(caller, endpoint, body), request)
+
+
 @router.post("/{id}/invoke", response_class=Response, openapi_extra=ANY_BODY)
 def invoke_endpoint(
     endpoint: WritableEndpoint,
     body: RawBody,
+    request: Request,
     content_type: Annotated[str, Header(max_length=200)] = "application/json",
     accept: Annotated[str, Header(max_length=200)] = "application/json",
 ) -> Response:
-    """Send a body to the model and return its answer."""
+    """Send a body to the model and return its answer; an asynchronous endpoint says where that will be."""
+    if endpoint.kind == "async":
+        taken = inferences.submit(endpoint, body, content_type, accept, inferences_url(endpoint, request))
+        return JSONResponse(taken.model_dump(), 202, {"Location": taken.url})
     prediction = service.invoke(endpoint, body, content_type, accept)
     return Response(prediction.body, media_type=prediction.content_type)
 
@@ -91,6 +134,24 @@ def invoke_endpoint(
 def create_token(endpoint: WritableEndpoint, body: TokenRequest | None = None) -> Token:
     """Take a bearer token for OpenAI's clients, which then call SageMaker directly: for this endpoint alone."""
     return token.mint(endpoint, (body or TokenRequest()).expires_in)
+
+
+@router.post("/{id}/inferences", status_code=201)
+def create_inference(endpoint: WritableEndpoint, body: InferenceCreate, request: Request) -> Inference:
+    """Ask for a URL to upload the input of an asynchronous endpoint to, up to 1 GB; `start` it then."""
+    return inferences.begin(endpoint, body, inferences_url(endpoint, request))
+
+
+@router.post("/{id}/inferences/{inference_id}/start", status_code=202)
+def start_inference(endpoint: WritableEndpoint, inference_id: InferenceId, request: Request) -> Inference:
+    """Let the model answer an input that was uploaded."""
+    return inferences.start(endpoint, inference_id, inferences_url(endpoint, request))
+
+
+@router.get("/{id}/inferences/{inference_id}")
+def get_inference(endpoint: ReadableEndpoint, inference_id: InferenceId, request: Request) -> Inference:
+    """Return how far an inference is: pending, completed with a URL of the answer, or failed with the reason."""
+    return inferences.find(endpoint, inference_id, inferences_url(endpoint, request))
 
 
 @router.delete("/{id}", status_code=202)

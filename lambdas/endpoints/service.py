@@ -15,7 +15,7 @@ from lambdas.common.store import EntityStore, now
 from lambdas.common.transactions import Write
 from lambdas.endpoints import generation, llm
 from lambdas.endpoints import servable as rules
-from lambdas.endpoints.schemas import AcceptedRisk, Endpoint, EndpointCreate
+from lambdas.endpoints.schemas import AcceptedRisk, Autoscaling, Endpoint, EndpointCreate, Serverless
 from lambdas.endpoints.servable import Servable
 from lambdas.models import service as models
 from lambdas.models.schemas import ModelVersion
@@ -24,6 +24,8 @@ ENDPOINTS = EntityStore("ENDPOINTS_TABLE", Endpoint, "endpoint")
 MAX_BODY = 4 * 1024 * 1024  # API Gateway and Lambda carry bodies base64-coded: 6 MB are about 4.4 of ours
 JSON = "application/json"
 AT_REST = {"in_service", "sleeping", "failed"}
+SERVING = {"in_service", "updating"}
+BUSY = {"ServiceUnavailable", "ThrottlingException", "InternalFailure", "ModelNotReadyException"}
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,19 @@ def create(caller: Caller, request: EndpointCreate) -> Endpoint:
     Raises NotFound for a model the caller may not see, Conflict for one that cannot be served, BadRequest for an
     instance type that the caller may not have.
     """
-    return begin(caller, request, allowed_instance_type(request.instance_type, caller), new_id("ep"))
+    serverless = request.kind == "serverless"
+    instance_type = None if serverless else allowed_instance_type(request.instance_type, caller)
+    return begin(caller, request, instance_type, new_id("ep"))
 
 
-def begin(caller: Caller, request: EndpointCreate, instance_type: str, id: str, *also: Write) -> Endpoint:
+def begin(caller: Caller, request: EndpointCreate, instance_type: str | None, id: str, *also: Write) -> Endpoint:
     """Do as `create`, on an instance type that was allowed before, and together with `also` or not at all."""
     owner = request.model.user_id or caller.username
     version = models.find(caller, owner, request.model.model_id, request.model.version)
+    check_scaling(request.autoscaling, request.instance_count)
     risk = accepted_risk(version, caller, request.accept_risk)
+    if request.kind == "serverless":
+        refuse_unless_clean(version)
     served = servable(version)
     settings = llm.checked(request.kind, request.llm, version, instance_type)
     endpoint = Endpoint(
@@ -56,12 +63,15 @@ def begin(caller: Caller, request: EndpointCreate, instance_type: str, id: str, 
         name=request.name,
         model=request.model.model_copy(update={"version": version.version, "user_id": owner}),
         model_version_id=version.id,
+        kind=request.kind,
         instance_type=instance_type,
-        instance_count=request.instance_count,
+        instance_count=0 if request.kind == "serverless" else request.instance_count,
+        serverless=(request.serverless or Serverless()) if request.kind == "serverless" else None,
+        autoscaling=request.autoscaling,
+        network_isolation=request.kind != "serverless",
         endpoint_name=f"slipway-{variable('STAGE')}-{id}",
         image_family=served.image_family,
         artefact=served.artefact,
-        kind=request.kind,
         llm=settings,
         accepted_risk=risk,
     )
@@ -103,6 +113,27 @@ def servable(version: ModelVersion) -> Servable:
     return rules.servable(version, models.shown_files(version), lambda name: models.document(version, name), bucket)
 
 
+def refuse_unless_clean(version: ModelVersion) -> None:
+    """Raise Conflict for a version that may not be served without network isolation."""
+    if not models.trusted(version):
+        raise Conflict(
+            f"A serverless endpoint cannot be cut off from the network, so only versions that the scanner calls clean "
+            f"are served there, and {version.model_id} {version.version} is {version.verdict}. Use kind realtime."
+        )
+
+
+def check_scaling(autoscaling: Autoscaling | None, instance_count: int, field: str = "instance_count") -> None:
+    """Raise BadRequest for a number of instances outside of autoscaling's bounds."""
+    if autoscaling and not autoscaling.min_instances <= instance_count <= autoscaling.max_instances:
+        message = f"{instance_count} is not between autoscaling's min_instances and max_instances."
+        raise BadRequest(message, errors=[{"field": field, "message": message}])
+
+
+def release(endpoint: Endpoint) -> Write:
+    """Return the write that lets go of the model version."""
+    return models.release(endpoint.model.user_id or endpoint.owner, endpoint.model_version_id, endpoint.id)
+
+
 def owned(caller: Caller, id: str) -> Endpoint:
     """Return an endpoint that the caller may use: their own, or any for an admin; raises NotFound."""
     return ENDPOINTS.find(id) if caller.is_admin else ENDPOINTS.get(caller.username, id)
@@ -124,17 +155,25 @@ def delete(endpoint: Endpoint) -> Endpoint:
     return endpoint
 
 
+def refuse_unless_serving(endpoint: Endpoint) -> None:
+    """Raise Conflict for an endpoint that takes no calls; while it is updated, it does."""
+    if endpoint.status not in SERVING:
+        why = f": {endpoint.reason}" if endpoint.reason else ""
+        raise Conflict(f"The endpoint {endpoint.id} is {endpoint.status}{why}")
+
+
 def invoke(endpoint: Endpoint, body: bytes, content_type: str, accept: str) -> Prediction:
     """Send a body to the model and return its answer.
 
     Raises Conflict when the endpoint is not in service, TooLarge, BadRequest with the container's words for
-    input it refused, ContainerFailed when it broke.
+    input it refused, ContainerFailed when it broke or took too long.
     """
-    if endpoint.status != "in_service":
-        why = f": {endpoint.reason}" if endpoint.reason else ""
-        raise Conflict(f"The endpoint {endpoint.id} is {endpoint.status}{why}")
+    refuse_unless_serving(endpoint)
     if len(body) > MAX_BODY:
-        raise TooLarge(f"The body is larger than {MAX_BODY} bytes; send fewer rows at once.")
+        raise TooLarge(
+            f"The body is larger than {MAX_BODY} bytes. Send fewer rows at once, or deploy the model as kind async, "
+            "which takes inputs of up to 1 GB."
+        )
     if endpoint.kind in llm.KINDS:
         asked = generation.asked(body)
         said = call(endpoint, json.dumps(generation.to_server(asked)).encode(), JSON, JSON)
@@ -145,29 +184,52 @@ def invoke(endpoint: Endpoint, body: bytes, content_type: str, accept: str) -> P
 def call(endpoint: Endpoint, body: bytes, content_type: str, accept: str) -> Prediction:
     """Call the container; raises as `invoke` does."""
     runtime = aws.client("sagemaker-runtime")
+    request = {
+        "EndpointName": endpoint.endpoint_name,
+        "Body": body,
+        "ContentType": content_type,
+        "Accept": accept,
+    }
     try:
-        answer = runtime.invoke_endpoint(
-            EndpointName=endpoint.endpoint_name, Body=body, ContentType=content_type, Accept=accept
-        )
+        answer = sent(runtime, request)
+        return Prediction(answer["Body"].read(), answer.get("ContentType", "application/octet-stream"))
     except runtime.exceptions.ModelError as error:
         raise container_error(error.response) from error
     except Exception as error:
-        if aws.error_code(error) in {"ServiceUnavailable", "ThrottlingException", "InternalFailure"}:
+        if type(error).__name__ == "ReadTimeoutError":
+            raise ContainerFailed(
+                f"The model did not answer within {aws.INVOKE_SECONDS} seconds, which is as long as this API waits. "
+                "Send less at once, or deploy it as kind async, which may take an hour."
+            ) from error
+        if aws.error_code(error) in BUSY:
             raise Unavailable("The endpoint did not answer; try again in a moment.", retry_after=2) from error
         if aws.error_code(error) == "ValidationError":
             raise NotFound(f"SageMaker has no endpoint {endpoint.endpoint_name}; deploy the model again.") from error
         raise
-    return Prediction(answer["Body"].read(), answer.get("ContentType", "application/octet-stream"))
+
+
+def sent(runtime: Any, request: dict[str, Any]) -> Any:
+    """Return the answer to a call; one whose kept connection had been closed meanwhile is sent once more."""
+    try:
+        return runtime.invoke_endpoint(**request)
+    except Exception as error:
+        if type(error).__name__ != "ConnectionClosedError":
+            raise
+        return runtime.invoke_endpoint(**request)
 
 
 def container_error(response: dict[str, Any]) -> BadRequest | ContainerFailed:
     """Return the error that a container's answer stands for: its 4xx is the caller's, anything else its own."""
-    status, message = response.get("OriginalStatusCode", 500), response.get("OriginalMessage", "")
-    try:
-        message = json.loads(message)["detail"]
-    except (ValueError, KeyError, TypeError):
-        pass  # not our containers' error shape: its words are passed on as they are
-    message = str(message)[:1000]
+    status, message = response.get("OriginalStatusCode", 500), message_of(response.get("OriginalMessage", ""))
     if 400 <= status < 500:
         return BadRequest(f"The model refused the input: {message}")
     return ContainerFailed(f"The model's container failed: {message}")
+
+
+def message_of(said: str) -> str:
+    """Return the words of a container's error; those of another shape than ours are passed on as they are."""
+    try:
+        said = json.loads(said)["detail"]
+    except (ValueError, KeyError, TypeError):
+        pass
+    return str(said)[:1000]

@@ -244,13 +244,8 @@ def _register(job: Job, observation: Observation) -> None:
 
 
 def workflow_failure(error: dict[str, Any]) -> str:
-    """Return the reason in a workflow's error: a Lambda's own message where there is one."""
-    cause = str(error.get("Cause") or error.get("Error") or "The workflow failed.")
-    try:
-        cause = json.loads(cause).get("errorMessage", cause)
-    except (ValueError, AttributeError):
-        pass
-    return reason_of(re.sub(r"\s+", " ", cause))[:1000]
+    """Return the reason in a workflow's error."""
+    return reason_of(re.sub(r"\s+", " ", workflows.reason_of(error)))
 
 
 # -------------------------------------------------------------------------------------------------- progress

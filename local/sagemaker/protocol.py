@@ -16,7 +16,7 @@ from botocore.validate import ParamValidator
 
 Response = tuple[int, dict[str, str], "bytes | Stream"]
 NUMBERS = ("integer", "long", "float", "double")
-SIZED = ("string", "list", "map")
+SIZED = ("string", "list", "map", "blob")
 
 
 @dataclass(frozen=True)
@@ -109,5 +109,5 @@ def _problem(value: Any, path: str, constraint: str) -> str:
 
 @cache
 def _compiled(pattern: str | None) -> re.Pattern[str] | None:
-    """Java's `\\p{...}` classes are unknown to Python; those few patterns (free text, tags) are not checked."""
-    return None if pattern is None or "\\p{" in pattern else re.compile(pattern)
+    """Java's `\\p{...}` classes and pairs of surrogates are unknown to Python; those few patterns are not checked."""
+    return None if pattern is None or "\\p{" in pattern or "\\uD800" in pattern else re.compile(pattern)

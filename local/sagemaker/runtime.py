@@ -8,32 +8,38 @@ from urllib.parse import unquote
 
 from local.cloud import Cloud
 from local.sagemaker import event_stream
+from local.sagemaker.async_inference import AsyncInference
 from local.sagemaker.endpoints import Endpoints
 from local.sagemaker.protocol import Response, ServiceError, Stream, not_implemented
 from local.sagemaker.serving import INVOKE_TIMEOUT, LOG_GROUP, Reply, Serving
+from local.sagemaker.store import Record
 
 LIMIT = 6 * 1024 * 1024  # bytes, either way
+SERVERLESS_LIMIT = 4 * 1024 * 1024  # bytes of a request
 PASSED = ("content-type", "accept", "x-amzn-sagemaker-custom-attributes", "x-amzn-sagemaker-inference-id")
 VARIANT = "x-Amzn-Invoked-Production-Variant"
 CUSTOM = "x-amzn-sagemaker-custom-attributes"
 COMPONENT = "x-amzn-sagemaker-inference-component"
 STREAMED_ACCEPT, STREAMED_TYPE = "x-amzn-sagemaker-accept", "X-Amzn-SageMaker-Content-Type"
 CHAT = "/v1/chat/completions"  # where containers answer OpenAI's clients
-OTHER_OPERATIONS = {"async-invocations": "InvokeEndpointAsync"}
 
 
 class Runtime:
-    def __init__(self, cloud: Cloud, endpoints: Endpoints) -> None:
-        self._cloud, self._endpoints = cloud, endpoints
+    def __init__(self, cloud: Cloud, endpoints: Endpoints, queue: AsyncInference) -> None:
+        self._cloud, self._endpoints, self._queue = cloud, endpoints, queue
 
     async def handle(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Response:
-        """Answers `POST /endpoints/{name}/invocations` and `.../invocations-response-stream`. Raises ServiceError."""
+        """Answers `POST /endpoints/{name}/` invocations, invocations-response-stream, async-invocations.
+
+        Raises ServiceError.
+        """
         _, _, name, *rest = unquote(path).split("/")
-        operation = "/".join(rest)
+        operation, lower = "/".join(rest), {key.lower(): value for key, value in headers.items()}
+        if (method, operation) == ("POST", "async-invocations"):
+            return await self._queue.take(name, self._endpoint(name), lower, body)
         answer = {"invocations": self._invoke, "invocations-response-stream": self._invoke_streaming}.get(operation)
         if method != "POST" or answer is None:
-            raise not_implemented(OTHER_OPERATIONS.get(operation, f"{method} {path}"))
-        lower = {key.lower(): value for key, value in headers.items()}
+            raise not_implemented(f"{method} {path}")
         serving = self._serving(name, lower.get(COMPONENT), body)
         return await answer(name, serving, body, lower)
 
@@ -43,25 +49,40 @@ class Runtime:
         status, given, pieces = await self._streamed(name, serving, CHAT, body, headers)
         return status, {"Content-Type": given.get("content-type", "application/json")}, Stream(pieces)
 
-    def _serving(self, name: str, component: str | None, body: bytes) -> Serving:
-        """The process that answers. Raises ServiceError when there is none, or the body is too large."""
-        if len(body) > LIMIT:
-            raise ServiceError("ValidationError", f"Request size {len(body)} exceeds the limit of {LIMIT} bytes.", 413)
-        if component is not None:
-            raise ServiceError("ValidationError", "Inference components are not implemented by the local platform.")
-        serving, endpoint = self._endpoints.serving(name)
+    def _endpoint(self, name: str) -> Record:
+        """The description of an endpoint that takes calls. Raises ServiceError."""
+        _, endpoint = self._endpoints.serving(name)
         if endpoint is None or endpoint["EndpointStatus"] in ("Creating", "Failed", "Deleting"):
             raise ServiceError("ValidationError", f"Endpoint {name} of account {self._cloud.account} not found.")
+        return endpoint
+
+    def _serving(self, name: str, component: str | None, body: bytes) -> Serving:
+        """The process that answers. Raises ServiceError when there is none, or it cannot take this body now."""
+        if component is not None:
+            raise ServiceError("ValidationError", "Inference components are not implemented by the local platform.")
+        if self._endpoint(name).get("AsyncInferenceConfig"):
+            raise ServiceError("ValidationError", f"Endpoint {name} is asynchronous: call InvokeEndpointAsync.")
+        serving, _ = self._endpoints.serving(name)
         if serving is None:
             raise ServiceError("ServiceUnavailable", f"Endpoint {name} is starting its container again.", 503)
+        serverless = serving.plan.variant.get("ServerlessConfig")
+        limit = SERVERLESS_LIMIT if serverless else LIMIT
+        if len(body) > limit:
+            raise ServiceError("ValidationError", f"Request size {len(body)} exceeds the limit of {limit} bytes.", 413)
+        if serverless and serving.busy >= serverless["MaxConcurrency"]:
+            raise ServiceError("ThrottlingException", "Rate exceeded: MaxConcurrency calls are under way.", 429)
         return serving
 
     async def _invoke(self, name: str, serving: Serving, body: bytes, headers: dict[str, str]) -> Response:
         passed = {key: headers[key] for key in PASSED if key in headers}
+        status = 0
         try:
             reply = await serving.invoke(body, passed)
+            status = reply[0]
         except (OSError, http.client.HTTPException) as error:
             raise self._no_answer(name, error) from error
+        finally:
+            self._note(name, serving, status)
         return self._answer(name, serving.plan.variant["VariantName"], reply)
 
     async def _invoke_streaming(self, name: str, serving: Serving, body: bytes, headers: dict[str, str]) -> Response:
@@ -83,10 +104,19 @@ class Runtime:
         return 200, answer, Stream(encoded(pieces))
 
     async def _streamed(self, name: str, serving: Serving, path: str, body: bytes, headers: dict[str, str]) -> Any:
+        status = 0
         try:
-            return await serving.stream(path, body, headers)
+            streamed = await serving.stream(path, body, headers)
+            status = streamed[0]
         except (OSError, http.client.HTTPException) as error:
             raise self._no_answer(name, error) from error
+        finally:
+            self._note(name, serving, status)
+        return streamed
+
+    def _note(self, name: str, serving: Serving, status: int) -> None:
+        """Counts a call; its status is 0 where the container gave no answer."""
+        self._endpoints.metrics.note(name, serving.plan.variant["VariantName"], serving.plan.config, status)
 
     def _answer(self, name: str, variant: str, reply: Reply) -> Response:
         status, headers, content = reply

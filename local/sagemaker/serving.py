@@ -37,9 +37,11 @@ class Plan:
     """What to serve: the model's description, its variant, and how long it may take to answer its first ping."""
 
     endpoint: str
+    config: str
     model: Record
     variant: Record
     health_timeout: float
+    asynchronous: Record | None = None
 
 
 class Serving:
@@ -98,12 +100,17 @@ class Serving:
         self.ready = True
         self._tasks.append(asyncio.create_task(self._watch(ended)))
 
-    async def invoke(self, body: bytes, headers: dict[str, str]) -> Reply:
+    @property
+    def busy(self) -> int:
+        """How many calls are under way."""
+        return self._busy
+
+    async def invoke(self, body: bytes, headers: dict[str, str], timeout: float = INVOKE_TIMEOUT) -> Reply:
         """The container's answer. Raises TimeoutError, and OSError or HTTPException when there is no answer."""
         self._busy += 1
         self._idle.clear()
         try:
-            return await in_invocation_thread(self._exchange, "POST", "/invocations", body, headers, INVOKE_TIMEOUT)
+            return await in_invocation_thread(self._exchange, "POST", "/invocations", body, headers, timeout)
         finally:
             self._busy -= 1
             if not self._busy:

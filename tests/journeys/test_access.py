@@ -98,9 +98,13 @@ MATRIX = {
     "POST /endpoints": (401, 401, 403, 201, 404, 201),
     "GET /endpoints": (401, 401, 200, 200, 200, 200),
     "GET /endpoints/{id}": (401, 401, 404, 200, 404, 200),
+    "PATCH /endpoints/{id}": (401, 401, 403, 200, 404, 200),
     "DELETE /endpoints/{id}": (401, 401, 403, 202, 404, 202),
     "POST /endpoints/{id}/invoke": (401, 401, 403, 200, 404, 200),
     "POST /endpoints/{id}/token": (401, 401, 403, 201, 404, 201),
+    "POST /endpoints/{id}/inferences": (401, 401, 403, 400, 404, 400),  # it answers at once
+    "GET /endpoints/{id}/inferences/{inference_id}": (401, 401, 404, 400, 404, 400),
+    "POST /endpoints/{id}/inferences/{inference_id}/start": (401, 401, 403, 400, 404, 400),
     "GET /health": (200, 200, 200, 200, 200, 200),
     "GET /docs": (200, 200, 200, 200, 200, 200),
     "GET /openapi.json": (200, 200, 200, 200, 200, 200),
@@ -161,6 +165,7 @@ class Estate:
         id = own[operation]() if operation in own else shared.get(noun)
         goes = operation == "DELETE /ai-models/{user_id}/{model_id}"
         names = {"id": id, "user_id": self.user_id, "alias": "champion", "username": self.user_id}
+        names["inference_id"] = f"inf-{'0' * 19}"
         path = path.format(**names, model_id=self.new_model(upload=False)["model_id"] if goes else self.model)
         queries = {
             f"/ai-models/{self.user_id}/{self.model}/download": "?filename=model.tar.gz",
@@ -202,7 +207,9 @@ class Estate:
                 "name": "Asked",
                 "model": {"user_id": self.user_id, "model_id": self.unservable},
             },
+            "PATCH /endpoints/{id}": lambda: {"name": "Changed"},
             "POST /endpoints/{id}/invoke": lambda: {"instances": [self.instance]},
+            "POST /endpoints/{id}/inferences": lambda: {"size": 1},
         }
         if operation == "DELETE /ai-models/{user_id}/{model_id}/aliases/{alias}":
             self.owner.call("PUT", self.path(operation), bodies[operation.replace("DELETE", "PUT")]())

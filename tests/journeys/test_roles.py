@@ -72,6 +72,36 @@ OTHER_CHECKS: dict[str, Check] = {
     "jobs: s3:GetObject on jobs-bucket/scripts": jobs.script_upload,
     "jobs: s3:ListMultipartUploadParts on jobs-bucket/scripts": jobs.script_upload,
     "models_archive: s3:AbortMultipartUpload on models-bucket/*": models.archive_given_up,
+    "endpoints: states:StartExecution on update-workflow": endpoints.endpoint_change,
+    "endpoints: sagemaker:InvokeEndpointAsync on endpoints": endpoints.endpoint_inferences,
+    "endpoints: s3:PutObject on jobs-bucket/inferences": endpoints.endpoint_inferences,
+    "endpoints: s3:GetObject on jobs-bucket/inferences": endpoints.endpoint_inferences,
+    "endpoints: s3:GetObject on jobs-bucket/answers": endpoints.endpoint_inferences,
+    "endpoints: s3:ListBucket on jobs-bucket": endpoints.endpoint_inferences,
+    "endpoints_deploy: sagemaker:UpdateEndpoint on endpoints": endpoints.endpoint_update,
+    "endpoints_deploy: sagemaker:UpdateEndpoint on endpoint-configs": endpoints.endpoint_update,
+    "endpoints_deploy: cloudwatch:PutMetricAlarm on endpoint-alarms": endpoints.endpoint_update,
+    "endpoints_deploy: cloudwatch:DeleteAlarms on endpoint-alarms": endpoints.endpoint_update,
+    "endpoints_deploy: application-autoscaling:RegisterScalableTarget on scalable-targets": endpoints.endpoint_update,
+    "endpoints_deploy: application-autoscaling:PutScalingPolicy on scalable-targets": endpoints.endpoint_update,
+    "endpoints_deploy: application-autoscaling:DeregisterScalableTarget on scalable-targets": endpoints.endpoint_update,
+    "endpoints_deploy: s3:ListBucket on jobs-bucket": endpoints.endpoint_update,
+    "endpoints_deploy: s3:DeleteObject on jobs-bucket/inferences": endpoints.endpoint_update,
+    "endpoints_deploy: s3:DeleteObject on jobs-bucket/answers": endpoints.endpoint_update,
+    "endpoints_watch: states:StartExecution on update-workflow": endpoints.endpoint_update_watching,
+    "endpoints_watch: states:DescribeExecution on update-workflow/executions": endpoints.endpoint_update_watching,
+    "endpoints_watch: cloudwatch:DeleteAlarms on endpoint-alarms": endpoints.endpoint_update_watching,
+    "endpoints_watch: application-autoscaling:RegisterScalableTarget on scalable-targets": (
+        endpoints.endpoint_update_watching
+    ),
+    "endpoints_watch: application-autoscaling:PutScalingPolicy on scalable-targets": endpoints.endpoint_update_watching,
+    "endpoints_watch: application-autoscaling:DeregisterScalableTarget on scalable-targets": (
+        endpoints.endpoint_teardown_watching
+    ),
+    "endpoints_watch: logs:PutRetentionPolicy on endpoint-logs": endpoints.endpoint_teardown_watching,
+    "endpoints_watch: s3:ListBucket on jobs-bucket": endpoints.endpoint_teardown_watching,
+    "endpoints_watch: s3:DeleteObject on jobs-bucket/inferences": endpoints.endpoint_teardown_watching,
+    "endpoints_watch: s3:DeleteObject on jobs-bucket/answers": endpoints.endpoint_teardown_watching,
     "jobs_submit: batch:UpdateServiceJob on service-jobs": jobs.stop_during_submission,
     "jobs_submit: batch:TerminateServiceJob on service-jobs": jobs.stop_during_submission,
     "jobs_register: s3:AbortMultipartUpload on models-bucket/*": jobs.copy_given_up,
@@ -87,10 +117,12 @@ WORKFLOWS: dict[str, tuple[Check, list[str]]] = {
     "Archive": (workflows.archive_workflow, ["models_archive"]),
     "Train": (workflows.train_workflow, ["jobs_submit", "jobs_register", "endpoints_follow"]),
     "Deploy": (workflows.deploy_workflow, ["endpoints_deploy"]),
+    "Update": (workflows.update_workflow, ["endpoints_deploy"]),
     "Teardown": (workflows.teardown_workflow, ["endpoints_deploy"]),
 }
 # Permission -> why it is needed although nothing goes red here.
 NO_404 = "Without it S3 answers 403, not 404, for an object that is not there; the emulator answers 404 to everybody."
+SCALED_FOR_US = "Whoever scales an endpoint needs it, AWS says; the local Application Auto Scaling does nothing itself."
 JUSTIFIED: dict[str, str] = {
     "datasets_import: s3:ListBucket on import-buckets": f"{NO_404} A source that is gone is the user's to know.",
     "datasets_import: s3:ListBucket on datasets-bucket": f"{NO_404} A file is copied where there is none.",
@@ -102,6 +134,16 @@ JUSTIFIED: dict[str, str] = {
     "models_process: s3:ListBucket on models-bucket": f"{NO_404} A version that came in a form has no upload plan.",
     "models_archive: s3:ListBucket on models-bucket": f"{NO_404} An archive is made where there is none.",
     "models_import: s3:ListBucket on models-bucket": f"{NO_404} A file is brought where there is none.",
+} | {
+    f"{function}: {action} on {resource}": SCALED_FOR_US
+    for function in ("endpoints_deploy", "endpoints_watch")
+    for action, resource in (
+        ("sagemaker:UpdateEndpointWeightsAndCapacities", "endpoints"),
+        ("cloudwatch:PutMetricAlarm", "scaling-alarms"),
+        ("cloudwatch:DescribeAlarms", "scaling-alarms"),
+        ("cloudwatch:DeleteAlarms", "scaling-alarms"),
+        ("iam:CreateServiceLinkedRole", "scaling-role"),
+    )
 }
 # The containers' roles': action -> why it is needed although nothing goes red here.
 NO_REGISTRY = "SageMaker pulls the image with it; this machine has no image registry."
@@ -195,6 +237,8 @@ def check_of_training(resource: str) -> Check:
     """Return the check that the execution role needs a resource for."""
     if datasets.IMPORTS in resource:
         return training.training_on_a_reference
+    if ":alarm:" in resource:
+        return endpoints.endpoint_update
     return training.serving if "Endpoints/" in resource or "modelsbucket" in resource else training.training
 
 

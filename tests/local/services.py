@@ -309,5 +309,6 @@ class ServicesProcess(Services):
 
 
 if __name__ == "__main__":
-    print(Services(Path(sys.argv[1]), sys.argv[2], stop_grace=1.0, health_timeout=10.0).url, flush=True)
+    settings = {"stop_grace": 1.0, "health_timeout": 10.0, "baking_speed": 3000.0}
+    print(Services(Path(sys.argv[1]), sys.argv[2], **settings).url, flush=True)
     threading.Event().wait()

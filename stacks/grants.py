@@ -185,13 +185,16 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
     ],
     # --------------------------------------------------------------------------------------------- endpoints
     "endpoints": [
-        ("dynamodb: GetItem Query PutItem UpdateItem", "endpoints-table"),
+        ("dynamodb: GetItem Query PutItem UpdateItem DeleteItem", "endpoints-table"),
         ("dynamodb: Query", "endpoints-table/by_id"),
         ("dynamodb: PutItem", "waits-table"),
         ("dynamodb: GetItem UpdateItem", "models-table"),
         ("states: StartExecution", "deploy-workflow"),
         ("states: StartExecution", "teardown-workflow"),
+        ("states: StartExecution", "sleep-workflow"),
         ("sagemaker: InvokeEndpoint", "endpoints"),
+        ("cloudwatch: GetMetricData", ANYWHERE),
+        ("logs: FilterLogEvents", "endpoint-logs"),
     ],
     "endpoints_deploy": [
         ("dynamodb: GetItem UpdateItem DeleteItem", "endpoints-table"),
@@ -210,7 +213,7 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("states: StartExecution", "deploy-workflow"),
     ],
     "endpoints_watch": [
-        ("dynamodb: GetItem PutItem UpdateItem DeleteItem", "endpoints-table"),
+        ("dynamodb: GetItem Query PutItem UpdateItem DeleteItem", "endpoints-table"),
         ("dynamodb: Query", "endpoints-table/by_id"),
         ("dynamodb: Scan GetItem PutItem DeleteItem", "waits-table"),
         ("dynamodb: GetItem UpdateItem", "jobs-table"),  # a job that asked for an endpoint
@@ -220,8 +223,11 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("sagemaker: DescribeEndpoint DeleteEndpoint", "endpoints"),
         ("states: StartExecution", "deploy-workflow"),
         ("states: StartExecution", "teardown-workflow"),
+        ("states: StartExecution", "sleep-workflow"),
         ("states: DescribeExecution", "deploy-workflow/executions"),
         ("states: DescribeExecution", "teardown-workflow/executions"),
+        ("states: DescribeExecution", "sleep-workflow/executions"),
+        ("cloudwatch: GetMetricData", ANYWHERE),
         ("states: SendTaskSuccess SendTaskFailure SendTaskHeartbeat", ANYWHERE),
     ],
     # ------------------------------------------------------------------------------------------------ system
@@ -249,10 +255,12 @@ WILDCARDS = {
     "train-workflow/executions": EXECUTIONS,
     "deploy-workflow/executions": EXECUTIONS,
     "teardown-workflow/executions": EXECUTIONS,
+    "sleep-workflow/executions": EXECUTIONS,
     "processing-jobs": "The names of processing jobs are the ids of versions, which are made at run time.",
     "service-jobs": "Batch makes the id of a service job when it is submitted; there is no narrower form before.",
     "training-jobs": "Batch makes the names of training jobs: AWSBatch, our id, 32 digits.",
     "training-logs": "The streams of one log group; which of them a request may read is decided by the job's record.",
+    "endpoint-logs": "SageMaker makes a log group per endpoint; the names of this stage's begin with its own.",
     "endpoints": OF_THIS_STAGE,
     "endpoint-configs": OF_THIS_STAGE,
     "endpoint-models": OF_THIS_STAGE,

@@ -24,6 +24,7 @@ WORKFLOWS = {
     "archive": ("models/archive.asl.json", {"ModelsArchiveArn": "models_archive"}),
     "deploy": ("endpoints/deploy.asl.json", {"EndpointsDeployArn": "endpoints_deploy"}),
     "teardown": ("endpoints/teardown.asl.json", {"EndpointsDeployArn": "endpoints_deploy"}),
+    "sleep": ("endpoints/sleep.asl.json", {"EndpointsDeployArn": "endpoints_deploy"}),
     "train": (  # its last function starts `deploy`, which therefore comes first
         "jobs/train.asl.json",
         {

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from lambdas.common.instances import InstanceType
 from lambdas.common.store import Entity
+from lambdas.endpoints.lifetimes import MAX_LEASE_HOURS, Forecast, Leased, Run
 from lambdas.models.schemas import ModelReference, Verdict
 
 Status = Literal["creating", "updating", "in_service", "sleeping", "failed", "deleting"]
@@ -21,6 +22,9 @@ class EndpointCreate(BaseModel):
     model: ModelReference
     instance_type: InstanceType | None = Field(default=None, description="The stage's first one when absent.")
     instance_count: int = Field(default=1, ge=1, le=10)
+    lease_hours: int | None = Field(
+        default=None, ge=1, le=MAX_LEASE_HOURS, description="It sleeps after so long; the stage's lease when absent."
+    )
     accept_risk: bool = Field(
         default=False, description="Deploy a version that the scanner does not call clean; it is recorded who did."
     )
@@ -34,7 +38,7 @@ class AcceptedRisk(BaseModel):
     verdict: Verdict
 
 
-class EndpointFields(BaseModel):
+class EndpointFields(Leased):
     """What an endpoint says of itself."""
 
     name: str
@@ -43,11 +47,11 @@ class EndpointFields(BaseModel):
     instance_type: str
     instance_count: int
     status: Status = "creating"
-    reason: str | None = Field(default=None, description="Why it failed.")
+    reason: str | None = Field(default=None, description="Why it failed, or why it sleeps.")
     accepted_risk: AcceptedRisk | None = None
 
 
-class Endpoint(EndpointFields, Entity):
+class Endpoint(EndpointFields, Run, Entity):
     """An endpoint as it is stored. `endpoint_name` is the name of all that SageMaker has of it."""
 
     endpoint_name: str
@@ -56,7 +60,7 @@ class Endpoint(EndpointFields, Entity):
     holds_model: bool = Field(default=True, description="False once a failed deployment was rolled back.")
 
 
-class EndpointPublic(EndpointFields):
+class EndpointPublic(EndpointFields, Forecast):
     """An endpoint as it is shown."""
 
     id: str

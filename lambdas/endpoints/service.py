@@ -13,6 +13,7 @@ from lambdas.common.instances import allowed_instance_type
 from lambdas.common.pages import Page
 from lambdas.common.store import EntityStore, now
 from lambdas.common.transactions import Write
+from lambdas.endpoints import awake, leases
 from lambdas.endpoints.schemas import AcceptedRisk, Endpoint, EndpointCreate
 from lambdas.models import service as models
 from lambdas.models.schemas import ModelVersion
@@ -34,7 +35,7 @@ def create(caller: Caller, request: EndpointCreate) -> Endpoint:
     """Accept a deployment: hold the model version, store the endpoint, start its workflow.
 
     Raises NotFound for a model the caller may not see, Conflict for one that cannot be served, BadRequest for an
-    instance type that the caller may not have.
+    instance type that the caller may not have, or a longer lease than the stage allows.
     """
     return begin(caller, request, allowed_instance_type(request.instance_type, caller), new_id("ep"))
 
@@ -57,8 +58,11 @@ def begin(caller: Caller, request: EndpointCreate, instance_type: str, id: str, 
         image_family=version.image or "",
         artefact=artefact,
         accepted_risk=risk,
+        lease_hours=leases.hours_of(request.lease_hours),
+        started_at=now(),
     )
-    ENDPOINTS.create(endpoint, waits.opening(id, endpoint.owner), models.hold(version, id), *also)
+    writes = [waits.opening(id, endpoint.owner), awake.adding(endpoint), models.hold(version, id)]
+    ENDPOINTS.create(endpoint, *writes, *also)
     workflows.start("DEPLOY_WORKFLOW_ARN", endpoint.owner, id)
     return endpoint
 
@@ -109,7 +113,8 @@ def delete(endpoint: Endpoint) -> Endpoint:
         return endpoint
     if endpoint.status not in AT_REST:
         raise Conflict(f"The endpoint {endpoint.id} is {endpoint.status}; delete it once that is over.")
-    endpoint = ENDPOINTS.update(endpoint, waits.opening(endpoint.id, endpoint.owner), status="deleting")
+    writes = [waits.opening(endpoint.id, endpoint.owner), awake.removing(endpoint.id)]
+    endpoint = ENDPOINTS.update(endpoint, *writes, status="deleting")
     workflows.start("TEARDOWN_WORKFLOW_ARN", endpoint.owner, endpoint.id, name=f"{endpoint.id}-delete")
     return endpoint
 
@@ -117,9 +122,13 @@ def delete(endpoint: Endpoint) -> Endpoint:
 def invoke(endpoint: Endpoint, body: bytes, content_type: str, accept: str) -> Prediction:
     """Send a body to the model and return its answer.
 
-    Raises Conflict when the endpoint is not in service, TooLarge, BadRequest with the container's words for
-    input it refused, ContainerFailed when it broke.
+    Raises Conflict when the endpoint is not in service, Unavailable while it wakes up, TooLarge, BadRequest with the
+    container's words for input it refused, ContainerFailed when it broke.
     """
+    if endpoint.status == "sleeping":  # nothing wakes it by itself: to try again later would be no use
+        raise Conflict(f"{endpoint.reason} POST /endpoints/{endpoint.id}/wake wakes it; it then takes some minutes.")
+    if endpoint.status == "creating" and endpoint.wakes:
+        raise Unavailable(f"The endpoint {endpoint.id} is waking up; try again in a minute.", retry_after=60)
     if endpoint.status != "in_service":
         why = f": {endpoint.reason}" if endpoint.reason else ""
         raise Conflict(f"The endpoint {endpoint.id} is {endpoint.status}{why}")

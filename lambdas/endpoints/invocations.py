@@ -20,7 +20,12 @@ MICROSECONDS = 1000  # in a millisecond
 MOST_PERIODS = 1440
 # CloudWatch keeps minutes for 15 days, five minutes for 63, hours for 455.
 KEPT = ((timedelta(days=15), MINUTE), (timedelta(days=63), 5 * MINUTE))
-COUNTS = {"invocations": "Invocations", "errors_4xx": "Invocation4XXErrors", "errors_5xx": "Invocation5XXErrors"}
+COUNTS = {
+    "invocations": "Invocations",
+    "errors": "InvocationModelErrors",
+    "errors_4xx": "Invocation4XXErrors",
+    "errors_5xx": "Invocation5XXErrors",
+}
 LATENCIES = {"p50": "p50", "p90": "p90", "p99": "p99"}
 
 
@@ -33,9 +38,10 @@ class Latency(BaseModel):
 
 
 class Counts(BaseModel):
-    """What came of calls: `errors_4xx` the model refused, `errors_5xx` it failed at."""
+    """What came of calls: `errors_4xx` the model refused, `errors_5xx` it failed at, `errors` are both, and time-outs."""
 
     invocations: int = 0
+    errors: int = 0
     errors_4xx: int = 0
     errors_5xx: int = 0
 

@@ -1,10 +1,12 @@
 """InvokeEndpoint: the data plane, from AWS's HTTP binding to the serving process and back."""
 
 import http.client
+import time
 from urllib.parse import unquote
 
 from local.cloud import Cloud
 from local.sagemaker.endpoints import Endpoints
+from local.sagemaker.invocation_metrics import InvocationMetrics
 from local.sagemaker.protocol import Response, ServiceError, not_implemented
 from local.sagemaker.serving import INVOKE_TIMEOUT, LOG_GROUP, Reply
 
@@ -21,9 +23,15 @@ OTHER_OPERATIONS = {
 class Runtime:
     def __init__(self, cloud: Cloud, endpoints: Endpoints) -> None:
         self._cloud, self._endpoints = cloud, endpoints
+        self._metrics = InvocationMetrics(cloud.client)
+
+    async def close(self) -> None:
+        """Return when CloudWatch has what was counted of the calls."""
+        await self._metrics.close()
 
     async def handle(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Response:
         """Answers `POST /endpoints/{name}/invocations`. Raises ServiceError."""
+        began = time.perf_counter()
         _, _, name, *rest = unquote(path).split("/")
         operation = "/".join(rest)
         if (method, operation) != ("POST", "invocations"):
@@ -37,14 +45,21 @@ class Runtime:
             raise ServiceError("ServiceUnavailable", f"Endpoint {name} is starting its container again.", 503)
         lower = {key.lower(): value for key, value in headers.items()}
         passed = {key: lower[key] for key in PASSED if key in lower}
+        called, status = time.perf_counter(), 0
         try:
             reply = await serving.invoke(body, passed)
+            status = reply[0]
         except TimeoutError as error:
             raise self._model_error(
                 name, 0, f"Your invocation timed out after {INVOKE_TIMEOUT:.0f} seconds while waiting for a response."
             ) from error
         except (OSError, http.client.HTTPException) as error:
             raise self._model_error(name, 0, f"The container closed the connection: {error!r}") from error
+        finally:
+            answered = time.perf_counter()
+            variant = serving.plan.variant["VariantName"]
+            overhead = called - began + time.perf_counter() - answered
+            self._metrics.count(name, variant, status, answered - called, overhead)
         return self._answer(name, serving.plan.variant["VariantName"], reply)
 
     def _answer(self, name: str, variant: str, reply: Reply) -> Response:

@@ -74,6 +74,7 @@ class SageMaker:
         for follower in self._followers:
             await follower.shutdown()
         await asyncio.gather(self.training.shutdown(grace), self.processing.shutdown(grace))
+        await self._runtime.close()
         await self._endpoints.shutdown(grace)
         await self._events.close()
 

@@ -1,4 +1,4 @@
-"""Endpoints as these tests make them: on our SageMaker, whose programs answer in a moment, with workflows done by hand."""
+"""Endpoints as these tests make them: on our SageMaker, with a program that answers at once, and workflows done by hand."""
 
 import io
 import tarfile

@@ -3,6 +3,7 @@
 Run: python -m pytest tests/api/test_endpoints_life.py
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -55,8 +56,8 @@ def sweep_after(**passed: float) -> None:
     tasks.watch({"detail-type": "Scheduled Event", "time": clock.isoformat(timespec="seconds")}, None)
 
 
-def called(endpoint: dict[str, Any], ago: timedelta = timedelta()) -> None:
-    """Let CloudWatch know of a call, as SageMaker does."""
+def called(endpoint: dict[str, Any], after: timedelta) -> None:
+    """Let CloudWatch know of a call when so much time has passed, as SageMaker does."""
     dimensions: Any = [
         {"Name": "EndpointName", "Value": record(endpoint).endpoint_name},
         {"Name": "VariantName", "Value": VARIANT},
@@ -68,7 +69,7 @@ def called(endpoint: dict[str, Any], ago: timedelta = timedelta()) -> None:
                 "MetricName": "Invocations",
                 "Dimensions": dimensions,
                 "Value": 1,
-                "Timestamp": datetime.now(UTC) - ago,
+                "Timestamp": datetime.now(UTC) + after,
             }
         ],
     )
@@ -88,6 +89,14 @@ def calls_to(service: str) -> Iterator[list[str]]:
         yield made
     finally:
         events.unregister(f"before-call.{service}", count)
+
+
+def eventually(look: Callable[[], Any], seconds: float = 15) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
+    return found
 
 
 def status(ada: ApiClient, endpoint: dict[str, Any]) -> str:
@@ -155,7 +164,7 @@ class TestLease:
 class TestIdleness:
     def test_who_is_not_called_sleeps_who_is_called_stays(self, ada: ApiClient, model: str) -> None:
         alone, used = deployed(ada, model), deployed(ada, model)
-        called(used)
+        called(used, after=timedelta(minutes=10))
         sweep_after(minutes=59)
         assert (status(ada, alone), status(ada, used)) == ("in_service", "in_service")
         sweep_after(minutes=60.5)
@@ -178,7 +187,7 @@ class TestIdleness:
             for minutes in range(5, 60, 5):
                 tasks.sweep.sweep_one(ada.username, endpoint["id"], datetime.now(UTC) + timedelta(minutes=minutes))
         assert asked == [] and made == ["GetItem"] * 11
-        called(endpoint)
+        called(endpoint, after=timedelta(minutes=10))
         with calls_to("cloudwatch") as asked, calls_to("dynamodb") as made:
             for _ in range(3):
                 tasks.sweep.sweep_one(ada.username, endpoint["id"], datetime.now(UTC) + timedelta(minutes=60.2))
@@ -189,8 +198,8 @@ class TestIdleness:
         endpoint = deployed(ada, model)
         assert endpoint["last_invoked_at"] is None
         assert ada.call("POST", f"/endpoints/{endpoint['id']}/invoke", "x").status == 200
-        called(endpoint)
-        shown = datetime.fromisoformat(ada.get(f"/endpoints/{endpoint['id']}").body["last_invoked_at"])
+        shown = eventually(lambda: ada.get(f"/endpoints/{endpoint['id']}").body["last_invoked_at"])
+        shown = datetime.fromisoformat(shown)
         assert abs(datetime.now(UTC) - shown) < timedelta(minutes=1)
 
 
@@ -354,3 +363,47 @@ def test_a_sweep_that_dies_is_made_good_by_the_next(ada: ApiClient, model: str) 
         assert_whole(ada, endpoint)
         into_service(ada, endpoint)
     assert assert_whole(ada, endpoint) == "sleeping"
+
+
+# ------------------------------------------------------------------------------------------- metrics and the log
+
+
+def test_metrics_are_the_calls_that_were_made(ada: ApiClient, model: str) -> None:
+    endpoint = deployed(ada, model)
+    url = f"/endpoints/{endpoint['id']}"
+    empty = ada.get(f"{url}/metrics").body
+    assert empty["total"] == {"invocations": 0, "errors": 0, "errors_4xx": 0, "errors_5xx": 0} and empty["points"] == []
+    bodies = ["good"] * 7 + ["bad"] * 3 + ["broken"] * 2
+    answers = [ada.call("POST", f"{url}/invoke", body).status for body in bodies]
+    assert answers == [200] * 7 + [400] * 3 + [502] * 2
+    eventually(lambda: ada.get(f"{url}/metrics").body["total"]["invocations"] == len(bodies))
+    found = ada.get(f"{url}/metrics?hours=1").body
+    assert found["total"] == {"invocations": 12, "errors": 5, "errors_4xx": 3, "errors_5xx": 2}
+    assert found["period_seconds"] == 60 and 1 <= len(found["points"]) <= 2
+    latency = found["points"][0]["model_latency_ms"]
+    assert 0 < latency["p50"] <= latency["p90"] <= latency["p99"] < 60_000
+    assert ada.get(f"{url}/metrics?hours=1512").body["total"] == found["total"]
+    assert ada.get(f"{url}/metrics?hours=0").status == 400
+
+
+def test_the_log_is_read_page_by_page_and_followed(ada: ApiClient, model: str, api: Callable[..., ApiClient]) -> None:
+    endpoint = deployed(ada, model)
+    url = f"/endpoints/{endpoint['id']}"
+    for _ in range(5):
+        ada.call("POST", f"{url}/invoke", "x")
+    asked = "asked /invocations"
+    eventually(lambda: [each["message"] for each in ada.get(f"{url}/logs").body["items"]].count(asked) == 5)
+    every = ada.get(f"{url}/logs").body["items"]
+    assert every == sorted(every, key=lambda each: each["time"])
+    paged, cursor = [], ""
+    while page := ada.get(f"{url}/logs?limit=2{cursor}").body:
+        if not page["items"]:
+            break
+        paged += page["items"]
+        cursor = f"&cursor={page['next_cursor']}"
+    assert paged == every
+    ada.call("POST", f"{url}/invoke", "x")
+    later = eventually(lambda: ada.get(f"{url}/logs?{cursor}").body["items"])
+    assert [each["message"] for each in later] == [asked]
+    assert ada.get(f"{url}/logs?cursor=nonsense").status == 400
+    assert api("endpoints").get(f"{url}/logs").status == 404

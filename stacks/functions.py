@@ -146,6 +146,11 @@ FUNCTIONS = {
         "TEARDOWN_WORKFLOW_ARN SLEEP_WORKFLOW_ARN ENDPOINT_LEASE_HOURS ENDPOINT_IDLE_MINUTES",
         timeout=300,
     ),
+    "stats": api(
+        "lambdas.stats.handler.handler",
+        "STAGE DATASETS_TABLE MODELS_TABLE MODELS_INDEX_TABLE JOBS_TABLE ENDPOINTS_TABLE WAITS_TABLE USER_POOL_ID "
+        "QUEUES INSTANCE_TYPES STORAGE_QUOTA_BYTES",
+    ),
     "system": api("lambdas.system.handler.handler", ""),
 }
 

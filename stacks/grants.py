@@ -230,6 +230,19 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("cloudwatch: GetMetricData", ANYWHERE),
         ("states: SendTaskSuccess SendTaskFailure SendTaskHeartbeat", ANYWHERE),
     ],
+    # ------------------------------------------------------------------------------------------------- stats
+    "stats": [  # it reads, and changes nothing
+        ("dynamodb: BatchGetItem", "datasets-table"),
+        ("dynamodb: GetItem BatchGetItem Query", "models-table"),
+        ("dynamodb: BatchGetItem Query", "models-index-table"),
+        ("dynamodb: BatchGetItem Query", "jobs-table"),
+        ("dynamodb: BatchGetItem Query", "endpoints-table"),
+        ("dynamodb: Scan", "waits-table"),
+        ("cognito-idp: ListUsers", "user-pool"),
+        ("batch: GetJobQueueSnapshot", "queues"),
+        ("batch: ListServiceJobs", ANYWHERE),
+        ("cloudwatch: GetMetricData", ANYWHERE),
+    ],
     # ------------------------------------------------------------------------------------------------ system
     "system": [],
 }

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from lambdas.common import aws
 from lambdas.common.environment import variable
 from lambdas.common.errors import Conflict
-from lambdas.common.items import key
+from lambdas.common.items import from_item, key, read_items
 from lambdas.common.transactions import Write
 from lambdas.endpoints.schemas import Endpoint
 
@@ -47,6 +47,13 @@ def everyone() -> Iterator[tuple[str, str]]:
     for page in pages:
         for item in page["Items"]:
             yield item["user"]["S"], item["endpoint"]["S"]
+
+
+def awake_endpoints(owner: str | None) -> list[Endpoint]:
+    """Return a user's (None: everybody's) endpoints that are awake, the oldest first."""
+    keys = [key(user, id) for user, id in everyone() if owner in (None, user)]
+    found = [Endpoint.model_validate(from_item(item)) for item in read_items(variable("ENDPOINTS_TABLE"), keys)]
+    return sorted(found, key=lambda endpoint: endpoint.id)
 
 
 def item_id(id: str) -> str:

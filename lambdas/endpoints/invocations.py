@@ -38,7 +38,7 @@ class Latency(BaseModel):
 
 
 class Counts(BaseModel):
-    """What came of calls: `errors_4xx` the model refused, `errors_5xx` it failed at, `errors` are both, and time-outs."""
+    """What came of calls: `errors_4xx` the model refused, `errors_5xx` it failed at; `errors` has time-outs, too."""
 
     invocations: int = 0
     errors: int = 0

@@ -14,6 +14,7 @@ from lambdas.common.pages import Page
 from lambdas.common.store import EntityStore, now
 from lambdas.common.transactions import Write
 from lambdas.endpoints import awake, leases
+from lambdas.endpoints.awake import awake_endpoints as awake_endpoints  # the statistics call it
 from lambdas.endpoints.schemas import AcceptedRisk, Endpoint, EndpointCreate
 from lambdas.models import service as models
 from lambdas.models.schemas import ModelVersion

@@ -1,4 +1,4 @@
-"""Endpoints as these tests make them: on our SageMaker, with a program that answers at once, and workflows done by hand."""
+"""Endpoints as these tests make them: on our SageMaker, with a program that echoes, and workflows done by hand."""
 
 import io
 import tarfile
@@ -134,6 +134,7 @@ def settled(endpoint: Endpoint) -> str | None:
 
 def recovered(endpoint: dict[str, Any]) -> Endpoint:
     """Return an endpoint once the schedule has brought it to rest after its workflows were lost."""
+    found = record(endpoint)
     for _ in range(20):
         found = record(endpoint)
         if endpoint["id"] not in (id for _, id in waits.under_way("ep-")):

@@ -97,6 +97,14 @@ MATRIX = {
     "GET /endpoints/{id}": (401, 401, 404, 200, 404, 200),
     "DELETE /endpoints/{id}": (401, 401, 403, 202, 404, 202),
     "POST /endpoints/{id}/invoke": (401, 401, 403, 200, 404, 200),
+    "PUT /endpoints/{id}/lease": (401, 401, 403, 200, 404, 200),
+    "POST /endpoints/{id}/sleep": (401, 401, 403, 202, 404, 202),
+    "POST /endpoints/{id}/wake": (401, 401, 403, 202, 404, 202),
+    "GET /endpoints/{id}/metrics": (401, 401, 404, 200, 404, 200),
+    "GET /endpoints/{id}/logs": (401, 401, 404, 200, 404, 200),
+    "GET /stats/models": (401, 401, 200, 200, 200, 200),
+    "GET /stats/contributions": (401, 401, 200, 200, 200, 200),
+    "GET /dashboard": (401, 401, 200, 200, 200, 200),
     "GET /health": (200, 200, 200, 200, 200, 200),
     "GET /docs": (200, 200, 200, 200, 200, 200),
     "GET /openapi.json": (200, 200, 200, 200, 200, 200),
@@ -147,6 +155,9 @@ class Estate:
             "POST /jobs/scripts/{id}/complete": self.new_script,
             "DELETE /jobs/scripts/{id}": self.new_script,
             "DELETE /jobs/{id}": lambda: self.records.copy("jobs", self.user_id, self.job["id"]),
+            "POST /endpoints/{id}/sleep": lambda: self.records.copy(
+                "endpoints", self.user_id, self.endpoint, status="sleeping"
+            ),
             "DELETE /endpoints/{id}": lambda: self.records.copy(
                 "endpoints", self.user_id, self.endpoint, status="failed", holds_model=False, endpoint_name="none"
             ),
@@ -194,6 +205,7 @@ class Estate:
                 "name": "Asked",
                 "model": {"user_id": self.user_id, "model_id": self.unservable},
             },
+            "PUT /endpoints/{id}/lease": lambda: {"hours": 24},
             "POST /endpoints/{id}/invoke": lambda: {"instances": [self.instance]},
         }
         if operation == "DELETE /ai-models/{user_id}/{model_id}/aliases/{alias}":

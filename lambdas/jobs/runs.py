@@ -111,7 +111,7 @@ def runs_in(item: dict[str, Any]) -> Runs:
     values = from_item(item)
     ended = sum(values.get(outcome, 0) for outcome in ("completed", "failed", "cancelled"))
     hours = round(values.get("instance_seconds", 0) / HOUR, 2)
-    return Runs(**values, active=values["total"] - ended, instance_hours=hours)
+    return Runs(**values, active=max(0, values.get("total", 0) - ended), instance_hours=hours)
 
 
 def activity(owner: str | None, days: int, until: date | None = None) -> list[Day]:

@@ -49,13 +49,14 @@ def at_sagemaker(platform: Platform, id: str) -> str | None:
 
 def access_log(platform: Platform, function: str, username: str) -> list[dict[str, Any]]:
     """The lines that a function has written of a user's requests."""
-    group, found = f"/aws/lambda/{functions(platform)[function]}", []
-    pages = platform.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
-    for message in (event["message"] for page in pages for event in page["events"]):
-        line = json.loads(message) if message.startswith("{") else {}
-        if line.get("message") == "request" and line.get("username") == username:
-            found.append(line)
-    return found
+    described = platform.client("lambda").get_function_configuration(FunctionName=functions(platform)[function])
+    pages = (
+        platform.client("logs")
+        .get_paginator("filter_log_events")
+        .paginate(logGroupName=described["LoggingConfig"]["LogGroup"], filterPattern=f'"{username}"')
+    )
+    lines = [json.loads(event["message"]) for page in pages for event in page["events"]]
+    return [line for line in lines if line["message"] == "request" and line["username"] == username]
 
 
 def all_of(lines: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:

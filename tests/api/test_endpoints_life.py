@@ -316,6 +316,7 @@ def to_sleep(ada: ApiClient, endpoint: dict[str, Any]) -> None:
         put_to_sleep(endpoint)
 
 
+@pytest.mark.thorough
 def test_a_sleep_that_dies_is_finished(ada: ApiClient, model: str) -> None:
     endpoint = deployed(ada, model)
 
@@ -333,6 +334,7 @@ def test_a_sleep_that_dies_is_finished(ada: ApiClient, model: str) -> None:
     assert assert_whole(ada, endpoint) == "sleeping"
 
 
+@pytest.mark.thorough
 def test_a_waking_that_dies_serves_or_sleeps_on(ada: ApiClient, model: str) -> None:
     endpoint = deployed(ada, model)
     to_sleep(ada, endpoint)
@@ -351,6 +353,7 @@ def test_a_waking_that_dies_serves_or_sleeps_on(ada: ApiClient, model: str) -> N
     assert assert_whole(ada, endpoint) == "in_service"
 
 
+@pytest.mark.thorough
 def test_a_sweep_that_dies_is_made_good_by_the_next(ada: ApiClient, model: str) -> None:
     endpoint = deployed(ada, model)
     clock = datetime.now(UTC) + timedelta(hours=25)

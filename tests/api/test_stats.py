@@ -86,6 +86,7 @@ class TestModels:
         assert ada.delete(f"/jobs/{job['id']}").status == 204
         assert stats.get("/stats/models").body["items"][0]["runs"]["failed"] == 1
 
+    @pytest.mark.thorough
     def test_reads_grow_with_the_lines_shown_and_not_with_the_runs(
         self, ada: ApiClient, stats: ApiClient, api: Callable[..., ApiClient]
     ) -> None:
@@ -205,6 +206,7 @@ class TestDashboard:
         bob.delete(f"/ai-models/{bob.username}/two?version=v1")
         assert shared() == (before, 0)
 
+    @pytest.mark.thorough
     def test_reads_grow_with_what_is_under_way_and_not_with_what_ever_was(
         self, ada: ApiClient, stats: ApiClient
     ) -> None:
@@ -234,6 +236,7 @@ class TestDashboard:
         assert (page["queues"], page["system"]) == (None, {"status": "degraded", "missing": ["queues"]})
 
 
+@pytest.mark.thorough
 def test_counts_are_true_whatever_dies(ada: ApiClient, stats: ApiClient) -> None:
     dataset = table(ada)
     for _ in deaths(lambda: ada.post("/jobs", new_job(dataset))):

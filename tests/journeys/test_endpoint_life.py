@@ -72,7 +72,8 @@ def test_an_endpoints_life_and_its_figures(
     trained: dict[str, Any],
     rows: list[dict[str, Any]],
 ) -> None:
-    assert grace.username
+    username = grace.username
+    assert username
     model = {"user_id": trained["user_id"], "model_id": trained["model"]["model_id"]}
     began = time.monotonic()
     id = grace.call("POST", "/endpoints", {"name": "Life", "model": model})["id"]
@@ -88,7 +89,7 @@ def test_an_endpoints_life_and_its_figures(
     counted = eventually(
         lambda: (found := grace.call("GET", f"{path}/metrics"))["total"]["invocations"] >= 11 and found, 30
     )
-    logged = eventually(lambda: all_of(access_log(platform, "endpoints", grace.username), 11), 30)
+    logged = eventually(lambda: all_of(access_log(platform, "endpoints", username), 11), 30)
     by_status = Counter(line["status"] for line in logged)
     assert counted["total"] == {
         "invocations": len(logged),

@@ -45,9 +45,9 @@ def endpoint_watched_by_people(world: World) -> None:
 
 def endpoint_sweeping(world: World) -> None:
     """The schedule puts to sleep whose lease has ended and who is idle, and goes on with one that was stuck."""
-    lapsed = {"lease_until": LONG_AGO}
-    idle = {"lease_until": None, "last_invoked_at": None, "in_service_since": LONG_AGO}
-    stuck = {"status": "sleeping", "stopped_at": None, "under_way": True}
+    lapsed: dict[str, Any] = {"lease_until": LONG_AGO}
+    idle: dict[str, Any] = {"lease_until": None, "last_invoked_at": None, "in_service_since": LONG_AGO}
+    stuck: dict[str, Any] = {"status": "sleeping", "stopped_at": None, "under_way": True}
     with endpoint(world, **lapsed) as first, endpoint(world, **idle) as second, endpoint(world, **stuck) as third:
         world.invoke("endpoints_watch", {"detail-type": "Scheduled Event", "time": iso(datetime.now(UTC))})
         for id in (first, second, third):

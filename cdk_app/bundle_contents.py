@@ -65,7 +65,7 @@ def digest_of(*parts: str | bytes) -> str:
 CONTENTS = {
     "functions": Contents(
         name="functions",
-        sources=("lambdas/**/*.py", "openapi.json", "!lambdas/processing/**/*.py"),
+        sources=("lambdas/**/*.py", "lambdas/common/prices.json", "openapi.json", "!lambdas/processing/**/*.py"),
         requirements=ROOT / "lambdas" / "requirements.txt",
         services=frozenset(
             {

@@ -27,6 +27,7 @@ WATCHERS = {
     "deploy": "endpoints_watch",
     "update": "endpoints_watch",
     "teardown": "endpoints_watch",
+    "sleep": "endpoints_watch",
 }
 
 

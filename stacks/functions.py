@@ -135,7 +135,8 @@ FUNCTIONS = {
     "endpoints": api(
         "lambdas.endpoints.handler.handler",
         "STAGE ENDPOINTS_TABLE WAITS_TABLE MODELS_TABLE MODELS_BUCKET JOBS_BUCKET DEPLOY_WORKFLOW_ARN "
-        "UPDATE_WORKFLOW_ARN TEARDOWN_WORKFLOW_ARN INSTANCE_TYPES MEMBER_INSTANCE_TYPES TOKEN_ROLE_ARN LLM_SERVER",
+        "UPDATE_WORKFLOW_ARN TEARDOWN_WORKFLOW_ARN INSTANCE_TYPES MEMBER_INSTANCE_TYPES TOKEN_ROLE_ARN LLM_SERVER "
+        "SLEEP_WORKFLOW_ARN ENDPOINT_LEASE_HOURS ENDPOINT_IDLE_MINUTES",
     ),
     "endpoints_deploy": Spec(
         "lambdas.endpoints.tasks.deploy",
@@ -144,13 +145,20 @@ FUNCTIONS = {
     ),
     "endpoints_follow": Spec(
         "lambdas.endpoints.chain.follow",
-        "STAGE ENDPOINTS_TABLE WAITS_TABLE JOBS_TABLE MODELS_TABLE MODELS_BUCKET DEPLOY_WORKFLOW_ARN",
+        "STAGE ENDPOINTS_TABLE WAITS_TABLE JOBS_TABLE MODELS_TABLE MODELS_BUCKET DEPLOY_WORKFLOW_ARN "
+        "ENDPOINT_LEASE_HOURS",
     ),
     "endpoints_watch": Spec(
         "lambdas.endpoints.tasks.watch",
         "STAGE ENDPOINTS_TABLE WAITS_TABLE JOBS_TABLE MODELS_TABLE MODELS_BUCKET JOBS_BUCKET DEPLOY_WORKFLOW_ARN "
-        "UPDATE_WORKFLOW_ARN TEARDOWN_WORKFLOW_ARN LOG_RETENTION_DAYS",
+        "UPDATE_WORKFLOW_ARN TEARDOWN_WORKFLOW_ARN LOG_RETENTION_DAYS SLEEP_WORKFLOW_ARN ENDPOINT_LEASE_HOURS "
+        "ENDPOINT_IDLE_MINUTES",
         timeout=300,
+    ),
+    "stats": api(
+        "lambdas.stats.handler.handler",
+        "STAGE DATASETS_TABLE MODELS_TABLE MODELS_INDEX_TABLE JOBS_TABLE ENDPOINTS_TABLE WAITS_TABLE USER_POOL_ID "
+        "QUEUES INSTANCE_TYPES STORAGE_QUOTA_BYTES",
     ),
     "system": api("lambdas.system.handler.handler", ""),
 }
@@ -199,6 +207,8 @@ class Functions(dict[str, Function]):
             "MAX_INSTANCE_HOURS_PER_USER": str(settings.max_instance_hours_per_user or ""),
             "IMPORT_BUCKETS": json.dumps(settings.import_buckets),
             "STALLED_AFTER_MINUTES": str(settings.stalled_after_minutes),
+            "ENDPOINT_LEASE_HOURS": str(settings.endpoint_lease_hours or ""),
+            "ENDPOINT_IDLE_MINUTES": str(settings.endpoint_idle_minutes or ""),
             "KMS_KEY_ARN": settings.kms_key_arn or "",
             "HF_ENDPOINT": settings.hugging_face_endpoint or "",
             "LOG_RETENTION_DAYS": str(settings.log_retention_days),

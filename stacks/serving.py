@@ -24,7 +24,14 @@ def endpoint_resources(stack: cdk.Stack, settings: Settings) -> dict[str, list[s
         name = f"slipway-{settings.stage}-*"
         return [stack.format_arn(service="sagemaker", resource=resource, resource_name=name)]
 
+    logs = stack.format_arn(
+        service="logs",
+        resource="log-group",
+        resource_name=f"/aws/sagemaker/Endpoints/slipway-{settings.stage}-*:*",
+        arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+    )
     return {
+        "endpoint-logs": [logs],
         "endpoints": named("endpoint"),
         "endpoint-configs": named("endpoint-config"),
         "endpoint-models": named("model"),

@@ -26,6 +26,7 @@ WORKFLOWS = {
     "deploy": ("endpoints/deploy.asl.json", {"EndpointsDeployArn": "endpoints_deploy"}),
     "update": ("endpoints/update.asl.json", {"EndpointsDeployArn": "endpoints_deploy"}),
     "teardown": ("endpoints/teardown.asl.json", {"EndpointsDeployArn": "endpoints_deploy"}),
+    "sleep": ("endpoints/sleep.asl.json", {"EndpointsDeployArn": "endpoints_deploy"}),
     "train": (  # its last function starts `deploy`, which therefore comes first
         "jobs/train.asl.json",
         {

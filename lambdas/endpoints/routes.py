@@ -1,13 +1,16 @@
-"""Endpoints over HTTP: deploy a model, call it, take it down."""
+"""Endpoints over HTTP: deploy a model, call it, watch it, let it sleep, take it down."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from lambdas.common.dependencies import Caller, Writer
 from lambdas.common.pages import Cursor, Limit, Page
-from lambdas.endpoints import inferences, service, token, updates
+from lambdas.endpoints import inferences, invocations, leases, logs, rest, service, token, updates
+from lambdas.endpoints.invocations import EndpointMetrics
+from lambdas.endpoints.lifetimes import Forecast, LeaseUpdate
+from lambdas.endpoints.logs import EndpointLogLine
 from lambdas.endpoints.schemas import (
     Endpoint,
     EndpointChange,
@@ -40,6 +43,7 @@ async def raw_body(request: Request) -> bytes:
 ReadableEndpoint = Annotated[Endpoint, Depends(readable_endpoint)]
 WritableEndpoint = Annotated[Endpoint, Depends(writable_endpoint)]
 RawBody = Annotated[bytes, Depends(raw_body)]
+Hours = Annotated[int, Query(ge=1, le=24 * 63, description="How far back.")]
 ANY_BODY = {
     "requestBody": {
         "required": True,
@@ -63,10 +67,12 @@ InferenceId = Annotated[str, Path(pattern=r"^inf-[0-9a-hjkmnp-tv-z]{19}$")]
 
 def shown(endpoint: Endpoint, request: Request) -> EndpointPublic:
     """Return what may be shown of an endpoint, with the URL to call it at."""
-    fields = endpoint.model_dump(include=set(EndpointPublic.model_fields) - {"user_id", "url", "updating_to"})
+    reckoned = dict(leases.forecast(endpoint))
+    made_here = {"user_id", "url", "updating_to", *Forecast.model_fields}
+    fields = endpoint.model_dump(include=set(EndpointPublic.model_fields) - made_here)
     coming = endpoint.update.model if endpoint.update and endpoint.status == "updating" else None
     url = f"{api_url(request)}/endpoints/{endpoint.id}/invoke"
-    return EndpointPublic(**fields, user_id=endpoint.owner, url=url, updating_to=coming)
+    return EndpointPublic(**fields, **reckoned, user_id=endpoint.owner, url=url, updating_to=coming)
 
 
 def inferences_url(endpoint: Endpoint, request: Request) -> str:
@@ -99,8 +105,8 @@ def list_endpoints(
 
 @router.get("/{id}")
 def get_endpoint(endpoint: ReadableEndpoint, request: Request) -> EndpointPublic:
-    """Return an endpoint."""
-    return shown(endpoint, request)
+    """Return an endpoint, with its last call, the time it has left, and an estimate of what it costs."""
+    return shown(endpoint.model_copy(update={"last_invoked_at": invocations.last_known(endpoint)}), request)
 
 
 @router.patch("/{id}")
@@ -158,3 +164,34 @@ def get_inference(endpoint: ReadableEndpoint, inference_id: InferenceId, request
 def delete_endpoint(endpoint: WritableEndpoint, request: Request) -> EndpointPublic:
     """Take an endpoint down: nothing of it is left running or billed."""
     return shown(service.delete(endpoint), request)
+
+
+@router.put("/{id}/lease")
+def renew_lease(endpoint: WritableEndpoint, wanted: LeaseUpdate, request: Request) -> EndpointPublic:
+    """Begin a new lease now, of as many hours as the last one or as given; sent twice, it is the same lease."""
+    return shown(rest.renew(endpoint, wanted), request)
+
+
+@router.post("/{id}/sleep", status_code=202)
+def sleep_endpoint(endpoint: WritableEndpoint, request: Request) -> EndpointPublic:
+    """Put an endpoint to sleep: it costs nothing, keeps its id and all that it is made of, and can be woken."""
+    return shown(rest.sleep(endpoint), request)
+
+
+@router.post("/{id}/wake", status_code=202)
+def wake_endpoint(endpoint: WritableEndpoint, request: Request) -> EndpointPublic:
+    """Wake a sleeping endpoint: it is `creating` for some minutes, then `in_service` with a new lease."""
+    return shown(rest.wake(endpoint), request)
+
+
+@router.get("/{id}/metrics")
+def get_endpoint_metrics(endpoint: ReadableEndpoint, hours: Hours = 24) -> EndpointMetrics:
+    """Return calls, errors and latencies over the last hours, as SageMaker counts them in CloudWatch."""
+    return invocations.metrics(endpoint, hours)
+
+
+@router.get("/{id}/logs")
+def get_endpoint_logs(endpoint: ReadableEndpoint, limit: Limit = 100, cursor: Cursor = None) -> Page[EndpointLogLine]:
+    """Return what the containers printed, oldest first. While the endpoint lives there is always a cursor: ask again
+    with it."""
+    return logs.lines(endpoint, limit, cursor)

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from lambdas.common.instances import InstanceType
 from lambdas.common.store import Entity
+from lambdas.endpoints.lifetimes import MAX_LEASE_HOURS, Forecast, Leased, Run
 from lambdas.endpoints.llm import LlmSettings
 from lambdas.models.schemas import ModelReference, Verdict
 
@@ -56,6 +57,9 @@ class EndpointCreate(BaseModel):
     llm: LlmSettings | None = Field(default=None, description="For `model_based`: how the model is served.")
     serverless: Serverless | None = Field(default=None, description="Only with `kind` `serverless`.")
     autoscaling: Autoscaling | None = Field(default=None, description="Only with `kind` `realtime`.")
+    lease_hours: int | None = Field(
+        default=None, ge=1, le=MAX_LEASE_HOURS, description="It sleeps after so long; the stage's lease when absent."
+    )
     accept_risk: bool = Field(
         default=False, description="Deploy a version that the scanner does not call clean; it is recorded who did."
     )
@@ -93,7 +97,7 @@ class AcceptedRisk(BaseModel):
     verdict: Verdict
 
 
-class EndpointFields(BaseModel):
+class EndpointFields(Leased):
     """What an endpoint says of itself."""
 
     name: str
@@ -107,7 +111,7 @@ class EndpointFields(BaseModel):
     llm: LlmSettings | None = None
     network_isolation: bool = Field(default=True, description="False on serverless endpoints: AWS has none there.")
     status: Status = "creating"
-    reason: str | None = Field(default=None, description="Why it failed, or why its last update did.")
+    reason: str | None = Field(default=None, description="Why it failed, why its last update did, or why it sleeps.")
     accepted_risk: AcceptedRisk | None = None
 
 
@@ -127,7 +131,7 @@ class Update(BaseModel):
     accepted_risk: AcceptedRisk | None = None
 
 
-class Endpoint(EndpointFields, Entity):
+class Endpoint(EndpointFields, Run, Entity):
     """An endpoint as it is stored. `endpoint_name` is the name of all that SageMaker has of it."""
 
     endpoint_name: str
@@ -139,7 +143,7 @@ class Endpoint(EndpointFields, Entity):
     update: Update | None = None
 
 
-class EndpointPublic(EndpointFields):
+class EndpointPublic(EndpointFields, Forecast):
     """An endpoint as it is shown."""
 
     id: str

@@ -13,8 +13,9 @@ from lambdas.common.instances import allowed_instance_type
 from lambdas.common.pages import Page
 from lambdas.common.store import EntityStore, now
 from lambdas.common.transactions import Write
-from lambdas.endpoints import generation, llm
+from lambdas.endpoints import awake, generation, leases, llm
 from lambdas.endpoints import servable as rules
+from lambdas.endpoints.awake import awake_endpoints as awake_endpoints  # the statistics call it
 from lambdas.endpoints.schemas import AcceptedRisk, Autoscaling, Endpoint, EndpointCreate, Serverless
 from lambdas.endpoints.servable import Servable
 from lambdas.models import service as models
@@ -40,7 +41,7 @@ def create(caller: Caller, request: EndpointCreate) -> Endpoint:
     """Accept a deployment: hold the model version, store the endpoint, start its workflow.
 
     Raises NotFound for a model the caller may not see, Conflict for one that cannot be served, BadRequest for an
-    instance type that the caller may not have.
+    instance type that the caller may not have, or a longer lease than the stage allows.
     """
     serverless = request.kind == "serverless"
     instance_type = None if serverless else allowed_instance_type(request.instance_type, caller)
@@ -74,8 +75,11 @@ def begin(caller: Caller, request: EndpointCreate, instance_type: str | None, id
         artefact=served.artefact,
         llm=settings,
         accepted_risk=risk,
+        lease_hours=leases.hours_of(request.lease_hours),
+        started_at=now(),
     )
-    ENDPOINTS.create(endpoint, waits.opening(id, endpoint.owner), models.hold(version, id), *also)
+    writes = [waits.opening(id, endpoint.owner), awake.adding(endpoint), models.hold(version, id)]
+    ENDPOINTS.create(endpoint, *writes, *also)
     workflows.start("DEPLOY_WORKFLOW_ARN", endpoint.owner, id)
     return endpoint
 
@@ -150,13 +154,18 @@ def delete(endpoint: Endpoint) -> Endpoint:
         return endpoint
     if endpoint.status not in AT_REST:
         raise Conflict(f"The endpoint {endpoint.id} is {endpoint.status}; delete it once that is over.")
-    endpoint = ENDPOINTS.update(endpoint, waits.opening(endpoint.id, endpoint.owner), status="deleting")
+    writes = [waits.opening(endpoint.id, endpoint.owner), awake.removing(endpoint.id)]
+    endpoint = ENDPOINTS.update(endpoint, *writes, status="deleting")
     workflows.start("TEARDOWN_WORKFLOW_ARN", endpoint.owner, endpoint.id, name=f"{endpoint.id}-delete")
     return endpoint
 
 
 def refuse_unless_serving(endpoint: Endpoint) -> None:
-    """Raise Conflict for an endpoint that takes no calls; while it is updated, it does."""
+    """Raise Conflict for an endpoint that takes no calls, Unavailable while it wakes up; while it is updated, it does."""
+    if endpoint.status == "sleeping":  # nothing wakes it by itself: to try again later would be no use
+        raise Conflict(f"{endpoint.reason} POST /endpoints/{endpoint.id}/wake wakes it; it then takes some minutes.")
+    if endpoint.status == "creating" and endpoint.wakes:
+        raise Unavailable(f"The endpoint {endpoint.id} is waking up; try again in a minute.", retry_after=60)
     if endpoint.status not in SERVING:
         why = f": {endpoint.reason}" if endpoint.reason else ""
         raise Conflict(f"The endpoint {endpoint.id} is {endpoint.status}{why}")
@@ -165,8 +174,8 @@ def refuse_unless_serving(endpoint: Endpoint) -> None:
 def invoke(endpoint: Endpoint, body: bytes, content_type: str, accept: str) -> Prediction:
     """Send a body to the model and return its answer.
 
-    Raises Conflict when the endpoint is not in service, TooLarge, BadRequest with the container's words for
-    input it refused, ContainerFailed when it broke or took too long.
+    Raises Conflict when the endpoint is not in service, Unavailable while it wakes up, TooLarge, BadRequest with the
+    container's words for input it refused, ContainerFailed when it broke or took too long.
     """
     refuse_unless_serving(endpoint)
     if len(body) > MAX_BODY:

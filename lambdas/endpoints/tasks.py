@@ -5,13 +5,25 @@ what is gone already is taken as deleted.
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from lambdas.common import aws, waits, workflows
 from lambdas.common.environment import variable
 from lambdas.common.errors import NotFound, Stale
 from lambdas.common.observability import logger
-from lambdas.endpoints import chain, endpoint_request, resources, service, update_tasks, updates
+from lambdas.endpoints import (
+    awake,
+    chain,
+    endpoint_request,
+    leases,
+    resources,
+    rest,
+    service,
+    sweep,
+    update_tasks,
+    updates,
+)
 from lambdas.endpoints.schemas import Endpoint
 from lambdas.endpoints.service import ENDPOINTS
 
@@ -23,7 +35,7 @@ FOLLOWING = "ep-job-"  # what a completed job leaves under way when it asked for
 
 
 def deploy(event: Event, context: Any) -> dict[str, Any]:
-    """One step of `deploy`, `update` or `teardown`: {"step", "owner", "id"} and what the step needs."""
+    """One step of `deploy`, `update`, `sleep` or `teardown`: {"step", "owner", "id"} and what the step needs."""
     try:
         endpoint = ENDPOINTS.get(event["owner"], event["id"])
     except NotFound:
@@ -51,17 +63,23 @@ def in_service(endpoint: Endpoint, event: Event) -> None:
     resources.let_logs_end(endpoint)
     problem = resources.scale(endpoint)
     kept = {"autoscaling": None} if problem else {}
-    ENDPOINTS.update(endpoint, waits.closing(endpoint.id), status="in_service", reason=problem, **kept)
+    changes = kept | leases.beginning(endpoint, datetime.now(UTC))
+    ENDPOINTS.update(endpoint, waits.closing(endpoint.id), status="in_service", reason=problem, **changes)
 
 
 def roll_back(endpoint: Endpoint, event: Event) -> None:
     """Remove whatever was made, and store why. Raises while SageMaker is still busy, to be tried again."""
     if not delete_endpoint(endpoint, event)["gone"]:
         raise RuntimeError(f"{endpoint.endpoint_name} is not deleted yet.")
+    if endpoint.wakes:  # it served before: it goes on sleeping, with all that it is made of
+        if endpoint.status == "creating":
+            rest.asleep_again(endpoint, workflows.reason_of(event["error"]))
+        return
     remove(endpoint)
     if endpoint.status == "creating":
         changes = {"status": "failed", "reason": workflows.reason_of(event["error"]), "holds_model": False}
-        ENDPOINTS.update(endpoint, waits.closing(endpoint.id), service.release(endpoint), **changes)
+        writes = [waits.closing(endpoint.id), awake.removing(endpoint.id), service.release(endpoint)]
+        ENDPOINTS.update(endpoint, *writes, **changes, **leases.settled(endpoint, datetime.now(UTC)))
 
 
 def delete_endpoint(endpoint: Endpoint, event: Event) -> dict[str, bool]:
@@ -74,6 +92,11 @@ def delete_endpoint(endpoint: Endpoint, event: Event) -> dict[str, bool]:
     if described["EndpointStatus"] not in resources.BUSY:
         aws.client("sagemaker").delete_endpoint(EndpointName=endpoint.endpoint_name)
     return {"gone": resources.describe(endpoint.endpoint_name) is None}
+
+
+def asleep(endpoint: Endpoint, event: Event) -> None:
+    """Store that the endpoint is gone from SageMaker, so that it can be woken."""
+    rest.asleep(endpoint)
 
 
 def delete_rest(endpoint: Endpoint, event: Event) -> None:
@@ -113,6 +136,7 @@ STEPS: dict[str, Callable[[Endpoint, Event], dict[str, bool] | None]] = {
     "settle_update": update_tasks.settle_update,
     "delete_endpoint": delete_endpoint,
     "delete_rest": delete_rest,
+    "asleep": asleep,
 }
 
 
@@ -125,9 +149,17 @@ def watch(event: Event, context: Any) -> None:
     if kind == "SageMaker Endpoint State Change":
         reconcile_id(detail["EndpointName"].removeprefix(f"slipway-{variable('STAGE')}-"))
     elif kind == "Step Functions Execution Status Change":
-        reconcile_id("-".join(detail["name"].split("-")[:2]))  # of `-delete` and `-update-<n>` the id
+        reconcile_id("-".join(detail["name"].split("-")[:2]))  # after the id: which of its executions it is
     else:
-        waits.reconcile_all("ep-", reconcile)
+        try:
+            waits.reconcile_all("ep-", reconcile)
+        finally:
+            sweep.sweep(clock_of(event))
+
+
+def clock_of(event: Event) -> datetime:
+    """Return the time at which EventBridge's schedule sent the event; for one without a time, now."""
+    return datetime.fromisoformat(event["time"]) if "time" in event else datetime.now(UTC)
 
 
 def reconcile_id(id: str) -> None:
@@ -163,7 +195,10 @@ def reconcile_with(endpoint: Endpoint, status: str | None, reason: str) -> None:
         reconcile_creating(endpoint, status, reason)
     elif endpoint.status == "in_service" and status in {None, "Failed", "OutOfService"}:
         gone = "SageMaker has no such endpoint any more." if status is None else reason
-        ENDPOINTS.update(endpoint, status="failed", reason=gone)
+        ended = leases.settled(endpoint, datetime.now(UTC))
+        ENDPOINTS.update(endpoint, awake.removing(endpoint.id), status="failed", reason=gone, **ended)
+    elif endpoint.status == "sleeping":
+        reconcile_sleeping(endpoint, status)
     elif endpoint.status == "deleting":
         reconcile_deleting(endpoint)
 
@@ -174,17 +209,28 @@ def reconcile_creating(endpoint: Endpoint, status: str | None, reason: str) -> N
         waits.succeed(endpoint.id, {"status": status})
     elif status == "Failed":
         waits.fail(endpoint.id, "EndpointFailed", reason)
-    execution = workflows.execution("DEPLOY_WORKFLOW_ARN", endpoint.id)["status"]
+    name = rest.deploy_name(endpoint)
+    execution = workflows.execution("DEPLOY_WORKFLOW_ARN", name)["status"]
     if execution == "RUNNING":
         waits.heartbeat(endpoint.id)
     elif execution == "ABSENT":
-        workflows.start("DEPLOY_WORKFLOW_ARN", endpoint.owner, endpoint.id)
+        workflows.start("DEPLOY_WORKFLOW_ARN", endpoint.owner, endpoint.id, name)
     elif status == "InService":
         in_service(endpoint, {})
     elif status == "Failed":
         roll_back(endpoint, {"error": {"Cause": reason}})
     elif status is None:
         roll_back(endpoint, {"error": {"Cause": "The deployment's workflow ended before the endpoint was made."}})
+
+
+def reconcile_sleeping(endpoint: Endpoint, status: str | None) -> None:
+    """Start what puts it to sleep if that never started; do its steps when its workflow has ended before its end."""
+    name = rest.sleep_name(endpoint)
+    execution = workflows.execution(rest.SLEEP, name)["status"]
+    if execution == "ABSENT" and endpoint.stopped_at is None:
+        workflows.start(rest.SLEEP, endpoint.owner, endpoint.id, name)
+    elif execution != "RUNNING" and (status is None or delete_endpoint(endpoint, {})["gone"]):
+        rest.asleep(endpoint)
 
 
 def reconcile_deleting(endpoint: Endpoint) -> None:

@@ -15,8 +15,14 @@ from lambdas.common.pages import Page
 from lambdas.common.store import EntityStore, iso, now
 from lambdas.common.transactions import Write, transact_in_turn
 from lambdas.datasets import service as datasets
-from lambdas.jobs import failures, limits, scripts
+from lambdas.jobs import failures, limits, runs, scripts
+from lambdas.jobs.active import active as active  # the statistics call these
 from lambdas.jobs.outcome import Outcome
+from lambdas.jobs.queues import queues as queues
+from lambdas.jobs.runs import Runs as Runs
+from lambdas.jobs.runs import activity as activity
+from lambdas.jobs.runs import runs_of_models as runs_of_models
+from lambdas.jobs.runs import runs_of_users as runs_of_users
 from lambdas.jobs.schemas import (
     NOT_YET_TRAINING,
     Job,
@@ -114,6 +120,7 @@ def begin(caller: Caller, request: JobCreate, id: str, repeats: Job | None = Non
         model=RegisteredModel(model_id=request.model_id or model_id_from(request.name)),
     )
     writes = [JOBS.creation(job), datasets.hold(data.dataset, id), *scripts.hold(job.owner, script, id)]
+    writes += runs.begun(job)
     if base:
         writes.append(models.hold(base, id))
     if not request.hold:
@@ -291,7 +298,7 @@ def end(job: Job, outcome: Outcome, reason: str | None = None, /, *, since: Stag
         writes.append(waits.opening(deployment_wait(job.id), job.owner))
     while not job.ended and since in (None, job.stage):
         try:
-            return JOBS.update(job, *writes, *limits.releasing(job), **changes)
+            return JOBS.update(job, *writes, *limits.releasing(job), *runs.ended(job, outcome), **changes)
         except Stale:  # what it is charged for may have changed as well
             job = JOBS.get(job.owner, job.id)
     return job

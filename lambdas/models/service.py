@@ -16,6 +16,11 @@ from lambdas.models import aliases, comparison, deletion, imports, lineage, mani
 from lambdas.models.comparison import Comparison
 from lambdas.models.folder import read_folder
 from lambdas.models.lineage import Lineage
+from lambdas.models.overview import count as count  # the statistics call these
+from lambdas.models.overview import newest_of_each as newest_of_each
+from lambdas.models.overview import registered as registered
+from lambdas.models.overview import shared_by_all as shared_by_all
+from lambdas.models.overview import sharing
 from lambdas.models.records import MODELS
 from lambdas.models.requests import FileUpload, FolderUpload, ImportCreate, ModelUpdate, SingleUpload, UploadCreate
 from lambdas.models.schemas import ModelFile, ModelPublic, ModelVersion
@@ -179,9 +184,10 @@ def changed(version: ModelVersion, changes: dict[str, Any]) -> tuple[ModelVersio
     In the index before in the table: what the table has is always found.
     """
     while True:
-        search_index.extend(version, version.model_copy(update=changes))
+        after = version.model_copy(update=changes)
+        search_index.extend(version, after)
         try:
-            return version, MODELS.update(version, **changes)
+            return version, MODELS.update(version, *sharing(version, after), **changes)
         except Stale:
             version = MODELS.get(version.owner, version.id)
 

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import time
 from collections.abc import AsyncGenerator
 from typing import Any
 from urllib.parse import unquote
@@ -10,6 +11,7 @@ from local.cloud import Cloud
 from local.sagemaker import event_stream
 from local.sagemaker.async_inference import AsyncInference
 from local.sagemaker.endpoints import Endpoints
+from local.sagemaker.invocation_metrics import InvocationMetrics
 from local.sagemaker.protocol import Response, ServiceError, Stream, not_implemented
 from local.sagemaker.serving import INVOKE_TIMEOUT, LOG_GROUP, Reply, Serving
 from local.sagemaker.store import Record
@@ -27,12 +29,18 @@ CHAT = "/v1/chat/completions"  # where containers answer OpenAI's clients
 class Runtime:
     def __init__(self, cloud: Cloud, endpoints: Endpoints, queue: AsyncInference) -> None:
         self._cloud, self._endpoints, self._queue = cloud, endpoints, queue
+        self._metrics = InvocationMetrics(cloud.client)
+
+    async def close(self) -> None:
+        """Return when CloudWatch has what was counted of the calls."""
+        await self._metrics.close()
 
     async def handle(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Response:
         """Answers `POST /endpoints/{name}/` invocations, invocations-response-stream, async-invocations.
 
         Raises ServiceError.
         """
+        began = time.perf_counter()
         _, _, name, *rest = unquote(path).split("/")
         operation, lower = "/".join(rest), {key.lower(): value for key, value in headers.items()}
         if (method, operation) == ("POST", "async-invocations"):
@@ -41,12 +49,13 @@ class Runtime:
         if method != "POST" or answer is None:
             raise not_implemented(f"{method} {path}")
         serving = self._serving(name, lower.get(COMPONENT), body)
-        return await answer(name, serving, body, lower)
+        return await answer(name, serving, body, lower, began)
 
     async def chat(self, name: str, component: str | None, body: bytes, headers: dict[str, str]) -> Response:
         """Answers an OpenAI client with what the container says, as it says it. Raises ServiceError."""
+        began = time.perf_counter()
         serving = self._serving(name, component, body)
-        status, given, pieces = await self._streamed(name, serving, CHAT, body, headers)
+        status, given, pieces = await self._streamed(name, serving, CHAT, body, headers, began)
         return status, {"Content-Type": given.get("content-type", "application/json")}, Stream(pieces)
 
     def _endpoint(self, name: str) -> Record:
@@ -73,24 +82,28 @@ class Runtime:
             raise ServiceError("ThrottlingException", "Rate exceeded: MaxConcurrency calls are under way.", 429)
         return serving
 
-    async def _invoke(self, name: str, serving: Serving, body: bytes, headers: dict[str, str]) -> Response:
+    async def _invoke(
+        self, name: str, serving: Serving, body: bytes, headers: dict[str, str], began: float
+    ) -> Response:
         passed = {key: headers[key] for key in PASSED if key in headers}
-        status = 0
+        called, status = time.perf_counter(), 0
         try:
             reply = await serving.invoke(body, passed)
             status = reply[0]
         except (OSError, http.client.HTTPException) as error:
             raise self._no_answer(name, error) from error
         finally:
-            self._note(name, serving, status)
+            self._count(name, serving, status, called - began, time.perf_counter() - called)
         return self._answer(name, serving.plan.variant["VariantName"], reply)
 
-    async def _invoke_streaming(self, name: str, serving: Serving, body: bytes, headers: dict[str, str]) -> Response:
+    async def _invoke_streaming(
+        self, name: str, serving: Serving, body: bytes, headers: dict[str, str], began: float
+    ) -> Response:
         """As the container answers; an error that it answers with is no stream."""
         passed = {key: headers[key] for key in PASSED if key in headers and key != "accept"}
         if STREAMED_ACCEPT in headers:
             passed["accept"] = headers[STREAMED_ACCEPT]
-        status, given, pieces = await self._streamed(name, serving, "/invocations", body, passed)
+        status, given, pieces = await self._streamed(name, serving, "/invocations", body, passed, began)
         if not 200 <= status < 300:
             content = b"".join([piece async for piece in pieces])
             raise self._model_error(name, status, content.decode(errors="replace"))
@@ -103,20 +116,24 @@ class Runtime:
             answer[CUSTOM] = given[CUSTOM]
         return 200, answer, Stream(encoded(pieces))
 
-    async def _streamed(self, name: str, serving: Serving, path: str, body: bytes, headers: dict[str, str]) -> Any:
-        status = 0
+    async def _streamed(
+        self, name: str, serving: Serving, path: str, body: bytes, headers: dict[str, str], began: float
+    ) -> Any:
+        called, status = time.perf_counter(), 0
         try:
             streamed = await serving.stream(path, body, headers)
             status = streamed[0]
         except (OSError, http.client.HTTPException) as error:
             raise self._no_answer(name, error) from error
         finally:
-            self._note(name, serving, status)
+            self._count(name, serving, status, called - began, time.perf_counter() - called)
         return streamed
 
-    def _note(self, name: str, serving: Serving, status: int) -> None:
-        """Counts a call; its status is 0 where the container gave no answer."""
-        self._endpoints.metrics.note(name, serving.plan.variant["VariantName"], serving.plan.config, status)
+    def _count(self, name: str, serving: Serving, status: int, overhead: float, model: float) -> None:
+        """Counts a call, for the update under way and for CloudWatch; no answer of the container is status 0."""
+        variant = serving.plan.variant["VariantName"]
+        self._endpoints.metrics.note(name, variant, serving.plan.config, status)
+        self._metrics.count(name, variant, status, model, overhead)
 
     def _answer(self, name: str, variant: str, reply: Reply) -> Response:
         status, headers, content = reply

@@ -87,6 +87,7 @@ class SageMaker:
             await follower.shutdown()
         await asyncio.gather(self.training.shutdown(grace), self.processing.shutdown(grace))
         await self._queue.shutdown()
+        await self._runtime.close()
         await self._endpoints.shutdown(grace)
         await self._events.close()
 

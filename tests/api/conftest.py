@@ -27,7 +27,7 @@ from tests.api.client import ApiClient
 REGION = "us-east-1"
 NOUN_TABLES = ["ACCOUNTS_TABLE", "DATASETS_TABLE", "MODELS_TABLE", "JOBS_TABLE", "ENDPOINTS_TABLE"]
 BUCKETS = ["DATASETS_BUCKET", "MODELS_BUCKET", "JOBS_BUCKET"]
-WORKFLOWS = ["process", "scan", "import", "archive", "train", "deploy", "update", "teardown"]
+WORKFLOWS = ["process", "scan", "import", "archive", "train", "deploy", "update", "sleep", "teardown"]
 START_SECONDS = 60
 
 
@@ -110,6 +110,8 @@ def stage(aws_endpoint: str) -> Iterator[None]:
         "STALLED_AFTER_MINUTES": "30",
         "LOG_RETENTION_DAYS": "30",
         "EXECUTION_ROLE_ARN": "arn:aws:iam::000000000000:role/execution",
+        "ENDPOINT_LEASE_HOURS": "24",
+        "ENDPOINT_IDLE_MINUTES": "60",
     }.items():
         patch.setenv(name, value)
     patch.delenv("AWS_PROFILE", raising=False)

@@ -105,6 +105,14 @@ MATRIX = {
     "POST /endpoints/{id}/inferences": (401, 401, 403, 400, 404, 400),  # it answers at once
     "GET /endpoints/{id}/inferences/{inference_id}": (401, 401, 404, 400, 404, 400),
     "POST /endpoints/{id}/inferences/{inference_id}/start": (401, 401, 403, 400, 404, 400),
+    "PUT /endpoints/{id}/lease": (401, 401, 403, 200, 404, 200),
+    "POST /endpoints/{id}/sleep": (401, 401, 403, 202, 404, 202),
+    "POST /endpoints/{id}/wake": (401, 401, 403, 202, 404, 202),
+    "GET /endpoints/{id}/metrics": (401, 401, 404, 200, 404, 200),
+    "GET /endpoints/{id}/logs": (401, 401, 404, 200, 404, 200),
+    "GET /stats/models": (401, 401, 200, 200, 200, 200),
+    "GET /stats/contributions": (401, 401, 200, 200, 200, 200),
+    "GET /dashboard": (401, 401, 200, 200, 200, 200),
     "GET /health": (200, 200, 200, 200, 200, 200),
     "GET /docs": (200, 200, 200, 200, 200, 200),
     "GET /openapi.json": (200, 200, 200, 200, 200, 200),
@@ -158,6 +166,9 @@ class Estate:
             "POST /jobs/scripts/{id}/complete": self.new_script,
             "DELETE /jobs/scripts/{id}": self.new_script,
             "DELETE /jobs/{id}": lambda: self.records.copy("jobs", self.user_id, self.job["id"]),
+            "POST /endpoints/{id}/sleep": lambda: self.records.copy(
+                "endpoints", self.user_id, self.endpoint, status="sleeping"
+            ),
             "DELETE /endpoints/{id}": lambda: self.records.copy(
                 "endpoints", self.user_id, self.endpoint, status="failed", holds_model=False, endpoint_name="none"
             ),
@@ -208,6 +219,7 @@ class Estate:
                 "model": {"user_id": self.user_id, "model_id": self.unservable},
             },
             "PATCH /endpoints/{id}": lambda: {"name": "Changed"},
+            "PUT /endpoints/{id}/lease": lambda: {"hours": 24},
             "POST /endpoints/{id}/invoke": lambda: {"instances": [self.instance]},
             "POST /endpoints/{id}/inferences": lambda: {"size": 1},
         }

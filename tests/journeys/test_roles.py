@@ -15,7 +15,7 @@ import pytest
 from local.api_client import ApiClient
 from stacks.grants import GRANTS
 from tests.hub import Hub
-from tests.journeys.checks import accounts, datasets, endpoints, jobs, models, training, workflows
+from tests.journeys.checks import accounts, datasets, endpoints, jobs, models, resting, training, workflows
 from tests.journeys.checks.world import World
 from tests.journeys.conftest import PARAMETERS, train, upload
 from tests.journeys.records import Records, copy_unservable_model
@@ -56,6 +56,7 @@ CHECKS: dict[str, Check] = {
     "endpoints_deploy": endpoints.endpoint_deployment,
     "endpoints_follow": endpoints.endpoint_following,
     "endpoints_watch": endpoints.endpoint_watching,
+    "stats": resting.statistics,
 }
 # Permissions that the function's own check does not reach.
 OTHER_CHECKS: dict[str, Check] = {
@@ -71,6 +72,13 @@ OTHER_CHECKS: dict[str, Check] = {
     "jobs: s3:PutObject on jobs-bucket/scripts": jobs.script_upload,
     "jobs: s3:GetObject on jobs-bucket/scripts": jobs.script_upload,
     "jobs: s3:ListMultipartUploadParts on jobs-bucket/scripts": jobs.script_upload,
+    "endpoints: states:StartExecution on sleep-workflow": resting.endpoint_watched_by_people,
+    "endpoints: cloudwatch:GetMetricData on *": resting.endpoint_watched_by_people,
+    "endpoints: logs:FilterLogEvents on endpoint-logs": resting.endpoint_watched_by_people,
+    "endpoints_watch: dynamodb:Query on endpoints-table": resting.endpoint_sweeping,
+    "endpoints_watch: states:StartExecution on sleep-workflow": resting.endpoint_sweeping,
+    "endpoints_watch: states:DescribeExecution on sleep-workflow/executions": resting.endpoint_sweeping,
+    "endpoints_watch: cloudwatch:GetMetricData on *": resting.endpoint_sweeping,
     "models_archive: s3:AbortMultipartUpload on models-bucket/*": models.archive_given_up,
     "endpoints: states:StartExecution on update-workflow": endpoints.endpoint_change,
     "endpoints: sagemaker:InvokeEndpointAsync on endpoints": endpoints.endpoint_inferences,
@@ -119,6 +127,7 @@ WORKFLOWS: dict[str, tuple[Check, list[str]]] = {
     "Deploy": (workflows.deploy_workflow, ["endpoints_deploy"]),
     "Update": (workflows.update_workflow, ["endpoints_deploy"]),
     "Teardown": (workflows.teardown_workflow, ["endpoints_deploy"]),
+    "Sleep": (workflows.sleep_workflow, ["endpoints_deploy"]),
 }
 # Permission -> why it is needed although nothing goes red here.
 NO_404 = "Without it S3 answers 403, not 404, for an object that is not there; the emulator answers 404 to everybody."

@@ -113,3 +113,10 @@ def teardown_workflow(world: World) -> None:
     id = new_id("ep")
     world.start("Teardown", f"{id}-delete", world.event(id))
     follow(world, "Teardown", f"{id}-delete")
+
+
+def sleep_workflow(world: World) -> None:
+    """Sleep goes through, although the endpoint is gone."""
+    id = new_id("ep")
+    world.start("Sleep", f"{id}-sleep-0", world.event(id))
+    follow(world, "Sleep", f"{id}-sleep-0")

@@ -14,6 +14,7 @@ ROUTES = {
     "models": {"/ai-models": ANY, "/ai-models/{proxy+}": ANY},
     "jobs": {"/jobs": ANY, "/jobs/{proxy+}": ANY, "/training-types": ["GET"]},
     "endpoints": {"/endpoints": ANY, "/endpoints/{proxy+}": ANY},
+    "register": {"/register": ["POST"]},
     "accounts": {"/auth/me": ANY, "/auth/users": ANY, "/auth/users/{proxy+}": ANY},
 }
 PUBLIC_ROUTES = {

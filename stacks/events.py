@@ -25,6 +25,7 @@ WATCHERS = {
     "train": "jobs_watch",
     "deploy": "endpoints_watch",
     "teardown": "endpoints_watch",
+    "register": "endpoints_watch",
 }
 
 

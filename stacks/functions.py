@@ -135,6 +135,15 @@ FUNCTIONS = {
         "lambdas.endpoints.tasks.deploy",
         "STAGE ENDPOINTS_TABLE WAITS_TABLE MODELS_TABLE IMAGES EXECUTION_ROLE_ARN VPC_CONFIG KMS_KEY_ARN",
     ),
+    "register": api(
+        "lambdas.endpoints.registration_handler.handler",
+        "ENDPOINTS_TABLE WAITS_TABLE JOBS_TABLE MODELS_TABLE MODELS_INDEX_TABLE MODELS_BUCKET MAX_MODEL_BYTES "
+        "REGISTER_WORKFLOW_ARN INSTANCE_TYPES MEMBER_INSTANCE_TYPES",
+    ),
+    "endpoints_register": Spec(
+        "lambdas.endpoints.registration_tasks.register",
+        "STAGE ENDPOINTS_TABLE WAITS_TABLE JOBS_TABLE MODELS_TABLE MODELS_BUCKET DEPLOY_WORKFLOW_ARN",
+    ),
     "endpoints_follow": Spec(
         "lambdas.endpoints.chain.follow",
         "STAGE ENDPOINTS_TABLE WAITS_TABLE JOBS_TABLE MODELS_TABLE MODELS_BUCKET DEPLOY_WORKFLOW_ARN",
@@ -142,7 +151,7 @@ FUNCTIONS = {
     "endpoints_watch": Spec(
         "lambdas.endpoints.tasks.watch",
         "STAGE ENDPOINTS_TABLE WAITS_TABLE JOBS_TABLE MODELS_TABLE MODELS_BUCKET DEPLOY_WORKFLOW_ARN "
-        "TEARDOWN_WORKFLOW_ARN",
+        "TEARDOWN_WORKFLOW_ARN REGISTER_WORKFLOW_ARN",
         timeout=300,
     ),
     "system": api("lambdas.system.handler.handler", ""),

@@ -202,6 +202,24 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("sagemaker: CreateEndpoint DescribeEndpoint DeleteEndpoint AddTags", "endpoints"),
         ("iam: PassRole", "execution-role"),
     ],
+    "register": [
+        ("dynamodb: GetItem PutItem UpdateItem DeleteItem", "jobs-table"),
+        ("dynamodb: Query", "jobs-table/by_id"),  # an admin names a job by its id
+        ("dynamodb: GetItem", "endpoints-table"),  # is what the same request made before still there?
+        ("dynamodb: GetItem PutItem UpdateItem", "models-table"),
+        ("dynamodb: PutItem UpdateItem", "models-index-table"),
+        ("dynamodb: PutItem DeleteItem", "waits-table"),
+        ("s3: ListBucket", "models-bucket"),
+        ("s3: PutObject GetObject ListMultipartUploadParts", "models-bucket/*"),
+        ("states: StartExecution", "register-workflow"),
+    ],
+    "endpoints_register": [
+        ("dynamodb: GetItem UpdateItem", "jobs-table"),
+        ("dynamodb: GetItem PutItem", "endpoints-table"),
+        ("dynamodb: GetItem UpdateItem", "models-table"),
+        ("dynamodb: PutItem DeleteItem", "waits-table"),
+        ("states: StartExecution", "deploy-workflow"),
+    ],
     "endpoints_follow": [
         ("dynamodb: PutItem", "endpoints-table"),
         ("dynamodb: GetItem UpdateItem", "jobs-table"),
@@ -213,15 +231,17 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("dynamodb: GetItem PutItem UpdateItem DeleteItem", "endpoints-table"),
         ("dynamodb: Query", "endpoints-table/by_id"),
         ("dynamodb: Scan GetItem PutItem DeleteItem", "waits-table"),
-        ("dynamodb: GetItem UpdateItem", "jobs-table"),  # a job that asked for an endpoint
+        ("dynamodb: GetItem UpdateItem", "jobs-table"),  # a job that asked for an endpoint, or a registration
         ("dynamodb: GetItem UpdateItem", "models-table"),
         ("sagemaker: DeleteModel", "endpoint-models"),
         ("sagemaker: DeleteEndpointConfig", "endpoint-configs"),
         ("sagemaker: DescribeEndpoint DeleteEndpoint", "endpoints"),
         ("states: StartExecution", "deploy-workflow"),
         ("states: StartExecution", "teardown-workflow"),
+        ("states: StartExecution", "register-workflow"),
         ("states: DescribeExecution", "deploy-workflow/executions"),
         ("states: DescribeExecution", "teardown-workflow/executions"),
+        ("states: DescribeExecution", "register-workflow/executions"),
         ("states: SendTaskSuccess SendTaskFailure SendTaskHeartbeat", ANYWHERE),
     ],
     # ------------------------------------------------------------------------------------------------ system
@@ -249,6 +269,7 @@ WILDCARDS = {
     "train-workflow/executions": EXECUTIONS,
     "deploy-workflow/executions": EXECUTIONS,
     "teardown-workflow/executions": EXECUTIONS,
+    "register-workflow/executions": EXECUTIONS,
     "processing-jobs": "The names of processing jobs are the ids of versions, which are made at run time.",
     "service-jobs": "Batch makes the id of a service job when it is submitted; there is no narrower form before.",
     "training-jobs": "Batch makes the names of training jobs: AWSBatch, our id, 32 digits.",

@@ -13,7 +13,7 @@ from lambdas.common.environment import mapping, optional, variable
 from lambdas.common.errors import NotFound, Stale
 from lambdas.common.observability import logger
 from lambdas.common.transactions import Write
-from lambdas.endpoints import chain, endpoint_request
+from lambdas.endpoints import chain, endpoint_request, registration_tasks
 from lambdas.endpoints.schemas import Endpoint
 from lambdas.endpoints.service import ENDPOINTS
 from lambdas.models import service as models
@@ -168,10 +168,14 @@ def watch(event: Event, context: Any) -> None:
         reconcile_id(detail["name"].removesuffix("-delete"))
     else:
         waits.reconcile_all("ep-", reconcile)
+        registration_tasks.reconcile_all()
 
 
 def reconcile_id(id: str) -> None:
-    """Reconcile the endpoint of that id; other programs' endpoints are no concern of ours."""
+    """Reconcile the endpoint or registration of that id; other programs' endpoints are no concern of ours."""
+    if id.startswith(registration_tasks.PREFIX):
+        waits.reconcile_all(id, registration_tasks.reconcile)
+        return
     try:
         endpoint = ENDPOINTS.find(id)
     except NotFound:

@@ -15,6 +15,7 @@ TrainingType = Literal[
     "llm", "diffusion", "text_classification", "ner", "image_classification", "object_detection", "tabular", "custom"
 ]
 Priority = Literal["high", "normal", "low"]
+Kind = Literal["training", "register"]
 Status = Literal["pending", "running", "completed", "failed", "cancelled"]
 Stage = Literal["held", "queued", "starting", "downloading", "training", "uploading", "registering", "stopping"]
 DisplayName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
@@ -133,6 +134,7 @@ class RegisteredModel(BaseModel):
 class JobFields(BaseModel):
     """What a job says of itself."""
 
+    kind: Literal["training"] = "training"
     name: str
     description: str | None = None
     training_type: TrainingType

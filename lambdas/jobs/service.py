@@ -16,6 +16,7 @@ from lambdas.common.store import EntityStore, iso, now
 from lambdas.common.transactions import Write, transact_in_turn
 from lambdas.datasets import service as datasets
 from lambdas.jobs import failures, limits, scripts
+from lambdas.jobs import registrations as registrations  # the endpoints call it
 from lambdas.jobs.outcome import Outcome
 from lambdas.jobs.schemas import (
     NOT_YET_TRAINING,
@@ -190,7 +191,7 @@ def model_id_from(name: str) -> str:
 def owned(caller: Caller, id: str) -> Job:
     """Return a job that the caller may change: their own, or any for an admin; raises NotFound."""
     if not id.startswith("job-"):  # scripts are kept in the same table
-        raise NotFound(f"There is no job {id}.")
+        raise NotFound(f"There is no training job {id}.")
     return JOBS.find(id) if caller.is_admin else JOBS.get(caller.username, id)
 
 

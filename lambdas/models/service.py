@@ -10,12 +10,14 @@ from lambdas.common.identity import Caller
 from lambdas.common.ids import new_id
 from lambdas.common.pages import MAX_PAGE, Page
 from lambdas.common.transactions import Write
+from lambdas.common.uploads import UploadPlan
 from lambdas.models import aliases, comparison, deletion, lineage, manifest, search_index, upload, versions
 from lambdas.models.comparison import Comparison
 from lambdas.models.folder import read_folder
 from lambdas.models.lineage import Lineage
 from lambdas.models.records import MODELS
-from lambdas.models.requests import FileUpload, FolderUpload, ModelUpdate, SingleUpload, UploadCreate
+from lambdas.models.requests import FileUpload, FolderUpload, ModelUpdate, SingleUpload
+from lambdas.models.requests import UploadCreate as UploadCreate  # a registration may bring one
 from lambdas.models.schemas import ModelFile, ModelPublic, ModelVersion
 from lambdas.models.search_terms import Filter
 from lambdas.models.trained import register_trained as register_trained  # the jobs call it
@@ -128,9 +130,12 @@ def upload_folder(caller: Caller, form: FolderUpload) -> ModelVersion:
     return upload.upload_form(owner, form, files)
 
 
-def start_upload(caller: Caller, new: UploadCreate) -> ModelVersion:
-    """Register a version whose files come by presigned URLs; raises BadRequest, Conflict, NotFound, TooLarge."""
-    return upload.start(owner_of(caller, new.user_id), new)
+def start_upload(caller: Caller, new: UploadCreate, id: str | None = None) -> ModelVersion:
+    """Register a version whose files come by presigned URLs; raises BadRequest, Conflict, NotFound, TooLarge.
+
+    With an id this is safe to repeat: what an earlier try stored under it is taken up.
+    """
+    return upload.start(owner_of(caller, new.user_id), new, id)
 
 
 def owner_of(caller: Caller, user_id: str | None) -> str:
@@ -217,6 +222,16 @@ def hold(version: ModelVersion, holder: str) -> Write:
 def release(owner: str, id: str, holder: str) -> Write:
     """Return the write that ends a hold."""
     return MODELS.release(owner, id, holder)
+
+
+def stored(owner: str, id: str) -> ModelVersion | None:
+    """Return a version by its id, whatever it is called and however it stands; None when there is none."""
+    return versions.stored(owner, id)
+
+
+def upload_plan(version: ModelVersion) -> dict[str, UploadPlan | None]:
+    """Return what is left to upload of a version's files, by their names; raises Conflict when none is to come."""
+    return upload.plan(version)
 
 
 def new_version_id() -> str:

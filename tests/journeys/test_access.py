@@ -92,6 +92,7 @@ MATRIX = {
     "POST /jobs/{id}/start": (401, 401, 403, 409, 404, 409),  # it has ended
     "POST /jobs/{id}/stop": (401, 401, 403, 409, 404, 409),  # it has ended
     "POST /jobs/{id}/rerun": (401, 401, 403, 201, 404, 201),
+    "POST /register": (401, 401, 403, 201, 404, 201),
     "POST /endpoints": (401, 401, 403, 201, 404, 201),
     "GET /endpoints": (401, 401, 200, 200, 200, 200),
     "GET /endpoints/{id}": (401, 401, 404, 200, 404, 200),
@@ -190,6 +191,11 @@ class Estate:
             "POST /jobs/batch": lambda: {"jobs": [{"name": "Asked", "dataset_id": f"ds-{'0' * 19}"}]},
             "PATCH /jobs/{id}": lambda: {"name": "Changed"},
             "POST /jobs/scripts": lambda: {"name": "Asked", "size": len(SCRIPT)},
+            "POST /register": lambda: {
+                "name": "Asked",
+                "model": {"user_id": self.user_id, "model_id": self.unservable},
+                "deploy": False,
+            },
             "POST /endpoints": lambda: {
                 "name": "Asked",
                 "model": {"user_id": self.user_id, "model_id": self.unservable},

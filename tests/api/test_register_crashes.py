@@ -159,20 +159,17 @@ def test_a_request_with_a_new_model_that_dies_goes_on_when_it_is_sent_again(api:
         now[0] = new()
 
 
-STEPS: dict[str, Callable[[Try], Any]] = {
-    "it begins the endpoint": lambda one: look(one.job),
-    "model and configuration": lambda one: step(one, "create_model"),
-    "the endpoint": lambda one: step(one, "create_endpoint", token="none"),
-    "it serves": lambda one: step(one, "in_service"),
-    "it is over": lambda one: look(one.job),
+STEPS: dict[str, Callable[[Registration], Any]] = {
+    "it begins the endpoint": look,
+    "model and configuration": lambda job: step(job, "create_model"),
+    "the endpoint": lambda job: step(job, "create_endpoint", token="none"),
+    "it serves": lambda job: step(job, "in_service"),
+    "it is over": look,
 }
 
 
-def step(one: Try, name: str, **more: str) -> None:
-    event = {"owner": one.user.username, "id": one.job.endpoint_id, "step": name}
-    tasks.deploy(event | more, None)
-    if name == "create_endpoint":
-        settled(f"slipway-test-{one.job.endpoint_id}")
+def step(job: Registration, name: str, **more: str) -> None:
+    tasks.deploy({"owner": job.owner, "id": job.endpoint_id, "step": name} | more, None)
 
 
 def settled(name: str) -> None:
@@ -184,7 +181,9 @@ def before(api: Api, name: str) -> Try:
     one = begin(api)
     registered(one.user, **one.body)
     for earlier in list(STEPS)[: list(STEPS).index(name)]:
-        STEPS[earlier](one)
+        STEPS[earlier](one.job)
+        if earlier == "the endpoint":
+            settled(f"slipway-test-{one.job.endpoint_id}")
     return one
 
 
@@ -201,7 +200,8 @@ def dies(api: Api, name: str, workflows: str) -> None:
         alone()
         if workflows == "go on":
             assert one.job.status == "completed", one.job
-        now[0] = before(api, name)
+        one = before(api, name)
+        now[0] = one.job
     print(f"{name}, its workflow shall {workflows}: {count}/{count} deaths")
 
 

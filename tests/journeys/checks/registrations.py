@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from lambdas.common.ids import new_id
-from tests.journeys.checks import endpoints
+from tests.journeys.checks import endpoints, models
 from tests.journeys.checks.world import World, expect, until
 
 CONTENT = b'{"layers": 3}'
@@ -51,7 +51,9 @@ def registration(world: World, **changes: Any) -> Iterator[str]:
 
 def registration_requests(world: World) -> None:
     """A model is registered from files to come, from a version and from a job; the same request has the same answer."""
-    api, made = world.owner, []
+    models.begin_segment(world)
+    made: list[str] = []
+    api = world.owner
     try:
         new = new_model()
         first = api.call("POST", "/register", {"name": "Check", "new_model": new, "deploy": False})

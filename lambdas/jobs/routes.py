@@ -8,7 +8,7 @@ from lambdas.common.dependencies import Caller, Writer
 from lambdas.common.errors import SlipwayError
 from lambdas.common.pages import Cursor, Limit, Page
 from lambdas.datasets import service as datasets
-from lambdas.jobs import capsule, details, history, limits, logs, queues, registrations, scripts, service
+from lambdas.jobs import capsule, details, evaluations, history, limits, logs, queues, registrations, scripts, service
 from lambdas.jobs.answers import (
     BatchCreate,
     BatchCreated,
@@ -20,6 +20,7 @@ from lambdas.jobs.answers import (
     TypeMetric,
     Usage,
 )
+from lambdas.jobs.evaluations import EvaluationCreate
 from lambdas.jobs.registrations import Registration, RegistrationPublic
 from lambdas.jobs.schemas import (
     Job,
@@ -108,7 +109,8 @@ def list_jobs(
         items = [RegistrationPublic.of(registration) for registration in listed.items]
         return Page(items=items, next_cursor=listed.next_cursor)
     page = service.list_jobs(caller, limit, cursor, status=status, training_type=training_type)
-    return Page(items=[JobPublic.of(job) for job in page.items], next_cursor=page.next_cursor)
+    items = [JobPublic.of(job) for job in page.items if job.kind == kind]
+    return Page(items=items, next_cursor=page.next_cursor)
 
 
 @router.get("/jobs/queue")
@@ -147,6 +149,12 @@ def delete_script(script: WritableScript) -> None:
     """Delete a script that no job is waiting for or running."""
     scripts.delete(script)
     service.control("delete", script)
+
+
+@router.post("/jobs/evaluations", status_code=201)
+def evaluate_model(caller: Writer, request: EvaluationCreate) -> JobPublic:
+    """Ask a model about every row of a dataset, and keep the figures with the model, for GET /ai-models/compare."""
+    return JobPublic.of(evaluations.create(caller, request))
 
 
 @router.get("/jobs/{id}")

@@ -54,8 +54,10 @@ def create(caller: Caller, request: JobCreate) -> Job:
 def rerun(caller: Caller, job: Job) -> Job:
     """Accept a new job with the capsule of another: same data, parameters, image and instances; see `create`.
 
-    Raises Conflict when what the other was made of is there no more.
+    Raises Conflict when what the other was made of is there no more, or it made no model.
     """
+    if job.kind != "training":
+        raise Conflict(f"{job.id} is an evaluation; POST /jobs/evaluations again instead.")
     request = JobCreate(
         **job.model_dump(include=REPEATED),
         dataset_version=job.dataset_version,

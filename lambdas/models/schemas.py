@@ -174,6 +174,17 @@ class MetricRange(BaseModel):
     max: float
 
 
+class Evaluation(BaseModel):
+    """What a version came to on a dataset: the figures that training has, on all of its rows."""
+
+    job_id: str
+    dataset_id: str
+    dataset_version: int
+    primary_metric: PrimaryMetric | None = None
+    metrics: dict[str, float] = Field(default_factory=dict)
+    at: str
+
+
 class Described(BaseModel):
     """What its owner says of a version, beside its name and kind; all of it may be left out, and changed later."""
 
@@ -219,6 +230,7 @@ class ModelFields(Described):
     primary_metric: PrimaryMetric | None = None
     metrics: Json = Field(default_factory=dict)
     metric_ranges: dict[str, MetricRange] = Field(default_factory=dict)
+    evaluations: list[Evaluation] = Field(default_factory=list, description="The newest of each dataset's version.")
     parameters: Json = Field(default_factory=dict)
     image: str | None = Field(default=None, description="The image family that trained it and can serve it.")
     job_id: str | None = None

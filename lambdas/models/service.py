@@ -20,7 +20,8 @@ from lambdas.models.requests import FileUpload, FolderUpload, ModelUpdate, Singl
 from lambdas.models.requests import UploadCreate as UploadCreate  # a registration may bring one
 from lambdas.models.schemas import ModelFile, ModelPublic, ModelVersion
 from lambdas.models.search_terms import Filter
-from lambdas.models.trained import register_trained as register_trained  # the jobs call it
+from lambdas.models.trained import record_evaluation as record_evaluation  # the jobs call these two
+from lambdas.models.trained import register_trained as register_trained
 
 # ------------------------------------------------------------------------------------------------------ reads
 

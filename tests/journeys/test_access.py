@@ -75,6 +75,7 @@ MATRIX = {
     "POST /jobs": (401, 401, 403, 201, 404, 201),
     "GET /jobs": (401, 401, 200, 200, 200, 200),
     "POST /jobs/batch": (401, 401, 403, 200, 200, 200),
+    "POST /jobs/evaluations": (401, 401, 403, 201, 404, 201),
     "GET /jobs/queue": (401, 401, 200, 200, 200, 200),
     "GET /jobs/usage": (401, 401, 200, 200, 200, 200),
     "GET /training-types": (401, 401, 200, 200, 200, 200),
@@ -189,6 +190,11 @@ class Estate:
             "PUT /ai-models/{user_id}/{model_id}/aliases/{alias}": lambda: {"version": self.job["model"]["version"]},
             "POST /jobs": lambda: {"name": "Asked", "dataset_id": self.dataset["id"], "parameters": PARAMETERS},
             "POST /jobs/batch": lambda: {"jobs": [{"name": "Asked", "dataset_id": f"ds-{'0' * 19}"}]},
+            "POST /jobs/evaluations": lambda: {
+                "name": "Asked",
+                "model": {"user_id": self.user_id, "model_id": self.model},
+                "dataset_id": self.dataset["id"],
+            },
             "PATCH /jobs/{id}": lambda: {"name": "Changed"},
             "POST /jobs/scripts": lambda: {"name": "Asked", "size": len(SCRIPT)},
             "POST /register": lambda: {
@@ -341,7 +347,7 @@ def test_matrix(operation: str, estate: Estate, principals: dict[str, Callable[[
         answers[name] = response.status_code
         if response.status_code >= 400:
             assert set(response.json()) >= {"detail", "code", "request_id"}, response.text
-        if operation in ("POST /jobs", "POST /jobs/{id}/rerun") and response.ok:
+        if operation in ("POST /jobs", "POST /jobs/evaluations", "POST /jobs/{id}/rerun") and response.ok:
             client.call("POST", f"/jobs/{response.json()['id']}/stop")  # only the permission to train is of interest
     assert answers == dict(zip(PRINCIPALS, MATRIX[operation], strict=True))
 

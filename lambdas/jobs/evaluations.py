@@ -18,11 +18,12 @@ from lambdas.common.store import now
 from lambdas.common.transactions import transact_in_turn
 from lambdas.datasets import service as datasets
 from lambdas.jobs import artefacts, limits, service
-from lambdas.jobs.schemas import DAY, DisplayName, Job, Priority, RegisteredModel
+from lambdas.jobs.schemas import DAY, DisplayName, Job, Priority, RegisteredModel, TrainingType
 from lambdas.models import service as models
 from lambdas.models.schemas import Evaluation, ModelReference, ModelVersion
 
-EVALUATED = {"tabular"}  # image families whose containers evaluate
+# Training types whose containers evaluate.
+EVALUATED: tuple[TrainingType, ...] = ("tabular", "text_classification", "image_classification")
 # Of a dataset's readiness to train, what keeps it from being evaluated on as well; a few rows of one class are enough.
 UNFIT = {"trains_nothing_yet", "wrong_type", "wrong_format", "missing_column", "unknown_column"}
 
@@ -48,23 +49,25 @@ def create(caller: Caller, request: EvaluationCreate) -> Job:
     Raises NotFound for a model that the caller may not change, as its figures are kept with it; Conflict for one that
     cannot be evaluated; BadRequest for a dataset that lacks its columns; TooManyRequests past the user's limits.
     """
-    version = evaluable(caller, request.model)
+    version, training_type = evaluable(caller, request.model)
     data = datasets.for_training(caller, request.dataset_id, request.dataset_version)
-    target = version.parameters["target"]
-    refuse_unfit(data, target)
+    target = {"target": version.parameters["target"]} if training_type == "tabular" else {}
+    column_mapping = fitting(data, training_type, target.get("target"))
     id = new_id("job")
     job = Job(
         owner=caller.username,
         id=id,
         kind="evaluation",
         **request.model_dump(include={"name", "description", "priority", "max_runtime_seconds"}),
-        training_type="tabular",
-        parameters={"target": target},
+        training_type=training_type,
+        parameters=target,
         dataset_id=data.dataset.id,
         dataset_owner=data.dataset.owner,
         dataset_version=data.version,
         dataset_uri=data.uri,
         dataset_sha256=data.sha256,
+        examples_uri=data.examples,
+        column_mapping=column_mapping,
         base_model=ModelReference(user_id=version.owner, model_id=version.model_id, version=version.version),
         base_model_id=version.id,
         base_model_uri=models.files_uri(version),
@@ -80,24 +83,27 @@ def create(caller: Caller, request: EvaluationCreate) -> Job:
     return job
 
 
-def evaluable(caller: Caller, wanted: ModelReference) -> ModelVersion:
-    """Return the version that a reference names; raises NotFound, or Conflict when it cannot be evaluated."""
+def evaluable(caller: Caller, wanted: ModelReference) -> tuple[ModelVersion, TrainingType]:
+    """Return the version that a reference names and what trained it; raises NotFound, Conflict where it cannot be."""
     owner = wanted.user_id or caller.username
     version = models.find_to_change(caller, owner, wanted.model_id, wanted.version)
     name = f"{version.model_id} {version.version}"
     if version.status != "ready":
         raise Conflict(f"{name} is {version.status}; only a ready version can be evaluated.")
-    if version.image not in EVALUATED or version.model_archive is None or "target" not in version.parameters:
-        raise Conflict(f"{name} is no tabular model that was trained here; only those can be evaluated yet.")
-    return version
+    known = version.training_type or version.image  # before types were kept: the image that trains tables only
+    training_type = next((type for type in EVALUATED if type == known), None)
+    if training_type is None or version.model_archive is None:
+        raise Conflict(f"{name} cannot be evaluated: it must be trained here, as one of {', '.join(EVALUATED)}.")
+    return version, training_type
 
 
-def refuse_unfit(data: datasets.TrainingData, target: str) -> None:
-    """Raise BadRequest for a dataset without a table, or without the column that the model predicts."""
-    found = data.readiness("tabular", target)
+def fitting(data: datasets.TrainingData, training_type: TrainingType, target: str | None) -> dict[str, str]:
+    """Return {role: column} of a dataset; raises BadRequest for one without the columns that the model needs."""
+    found = data.readiness(training_type, target)
     messages = [f"{problem.message} {problem.fix}" for problem in found.problems if problem.code in UNFIT]
     if messages:
         raise BadRequest(messages[0], errors=[{"field": "dataset_id", "message": message} for message in messages])
+    return found.column_mapping
 
 
 def record(job: Job) -> None:

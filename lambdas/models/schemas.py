@@ -233,6 +233,7 @@ class ModelFields(Described):
     evaluations: list[Evaluation] = Field(default_factory=list, description="The newest of each dataset's version.")
     parameters: Json = Field(default_factory=dict)
     image: str | None = Field(default=None, description="The image family that trained it and can serve it.")
+    training_type: str | None = Field(default=None, description="Of the job that made it.")
     job_id: str | None = None
     dataset_version: int | None = None
 

@@ -20,7 +20,19 @@ from lambdas.models.records import MODELS
 from lambdas.models.schemas import Evaluation
 from tests.api import registry
 from tests.api.client import ApiClient
-from tests.api.jobs import created, end, has_execution, holders, new_job, record, table, texts, under_way
+from tests.api.datasets import processed
+from tests.api.jobs import (
+    created,
+    datasets_handler,
+    end,
+    has_execution,
+    holders,
+    new_job,
+    record,
+    table,
+    texts,
+    under_way,
+)
 from tests.api.registrations import make_servable, reference
 from tests.units.test_jobs import DEPLOYMENT
 
@@ -78,6 +90,25 @@ def test_its_container_is_told_what_to_do_and_finds_the_model(api: Api, ada: Api
     assert training_request.config(record(created(ada, new_job(table(ada)))), DEPLOYMENT)["kind"] == "training"
 
 
+def test_a_classifier_of_texts_is_told_the_columns_by_their_roles(api: Api, ada: ApiClient) -> None:
+    version = trained_model(api, ada)
+    stored = MODELS.get(ada.username, version["id"])
+    MODELS.update(stored, image="huggingface", training_type="text_classification", parameters={})
+    job = record(evaluation(ada, version, labelled(ada)))
+    assert (job.image_family, job.parameters) == ("huggingface", {})
+    assert job.column_mapping == {"text": "text", "label": "label"}
+    refused = asked(ada, version, texts(ada))  # which have no labels
+    assert (refused.status, refused.body["errors"][0]["field"]) == (400, "dataset_id")
+
+
+def labelled(user: ApiClient) -> str:
+    """Return the id of a new dataset of texts with labels."""
+    rows = b"text,label\n" + b"".join(b"the %d. sentence,%s\n" % (n, b"ab"[n % 2 : n % 2 + 1]) for n in range(20))
+    file = {"filename": "texts.csv", "size": len(rows)}
+    client = ApiClient(datasets_handler(), user.username)
+    return processed(client, rows, type="text", format="csv", files=[file])["id"]
+
+
 def test_kinds_are_listed_apart(api: Api, ada: ApiClient) -> None:
     dataset = table(ada)
     training = created(ada, new_job(dataset))
@@ -104,7 +135,7 @@ class TestRefusals:
     def test_a_model_that_no_container_evaluates(self, api: Api, ada: ApiClient) -> None:
         uploaded = registry.ready(api("models", username=ada.username))
         answer = asked(ada, uploaded, table(ada))
-        assert (answer.status, "only those can be evaluated" in answer.body["detail"]) == (409, True)
+        assert (answer.status, "cannot be evaluated" in answer.body["detail"]) == (409, True)
 
     def test_somebody_elses_model_though_it_is_shared(self, api: Api, ada: ApiClient) -> None:
         version, other = trained_model(api, ada), api("jobs")

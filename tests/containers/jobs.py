@@ -49,11 +49,13 @@ class Job:
         self.put("input/config/hyperparameters.json", json.dumps({"config": "config.json"}))
         return self
 
-    def evaluates(self, trained: "Job", table: str | bytes) -> "Job":
-        """Put what an evaluation job finds: a table, and the archive that a job left."""
-        self.write(table)
-        config = self.json("input/data/config/config.json") | {"kind": "evaluation", "base_model": "ada/model@v1"}
-        self.put("input/data/config/config.json", json.dumps(config))
+    def evaluates(self, trained: "Job", table: str | bytes = "") -> "Job":
+        """Put what an evaluation job finds: a table, if that is its data, and the archive that a job left."""
+        if table:
+            self.put("input/data/train/data.csv", table)
+        about = {"kind": "evaluation", "base_model": "ada/model@v1", "parameters": {}}
+        self.put("input/data/config/config.json", json.dumps(trained.json("input/data/config/config.json") | about))
+        self.put("input/config/hyperparameters.json", json.dumps({"config": "config.json"}))
         content = io.BytesIO()
         with tarfile.open(fileobj=content, mode="w:gz") as archive:
             archive.add(trained.base / "model", arcname=".")

@@ -60,6 +60,10 @@ def train(paths: Paths) -> None:
         run.history = run.checkpoint.state["history"]
     if run.main:
         progress.emit("progress", LOADED)
+    if job.kind == "evaluation":
+        from training_containers.huggingface import evaluating
+
+        return evaluating.evaluate(run, module) if run.main else None
     report = module.train(run)
     if run.main:
         run.publish(report)

@@ -7,7 +7,7 @@ step, and can be repeated. So whoever looks, its request, its workflow or the sc
 import hashlib
 import json
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from lambdas.common import workflows
 from lambdas.common.errors import Conflict, NotFound, SlipwayError, Stale, Unavailable
@@ -95,11 +95,7 @@ def still_there(registration: Registration) -> bool:
 
 def new_registration(caller: Caller, request: RegisterCreate, content: str, pointer: str) -> Registration:
     """Return the registration that a request stands for; raises what `register` raises."""
-    wanted: dict[str, Any] = {}
-    if request.deploy:
-        instance_type = allowed_instance_type(request.instance_type, caller)
-        sent = request.model_dump(mode="json", include=set(EndpointCreate.model_fields) - {"model"}, exclude_none=True)
-        wanted = sent | {"instance_type": instance_type}
+    of_endpoint = set(EndpointCreate.model_fields) - {"model"}
     version = version_of(caller, request)
     if version and request.deploy and version.status == "ready":
         service.accepted_risk(version, caller, request.accept_risk)
@@ -112,7 +108,8 @@ def new_registration(caller: Caller, request: RegisterCreate, content: str, poin
         model=named(version) if version else unnamed(caller, request),
         deploy=request.deploy,
         role=caller.role,
-        wanted=wanted,
+        wanted=request.model_dump(mode="json", include=of_endpoint, exclude_unset=True),
+        instance_type=allowed_instance_type(request.instance_type, caller) if request.deploy else None,
         pointer=pointer,
         content=content,
         new_model=version is None,
@@ -221,7 +218,8 @@ def deployed(registration: Registration, version: ModelVersion) -> Registration:
     changes = {"status": "running", "stage": "deploying", "endpoint_id": id, "model": named(version)}
     changes |= {"started_at": registration.started_at or now()}
     try:
-        service.begin(caller, request, str(request.instance_type), id, STORE.change(registration, **changes))
+        instance_type = cast(str, registration.instance_type)  # decided, and allowed, when it was asked for
+        service.begin(caller, request, instance_type, id, STORE.change(registration, **changes))
     except (Stale, Unavailable):
         pass  # somebody else moved it on, or that passes: the next look sees
     except SlipwayError as error:

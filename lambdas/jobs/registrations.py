@@ -4,6 +4,7 @@ They lie in the table of jobs under ids of their own, `reg-...`. Beside each a p
 job a request is answered with when it comes again.
 """
 
+from contextlib import suppress
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -53,6 +54,7 @@ class Registration(RegistrationFields, Entity):
 
     role: Role = Field(description="The caller's when they asked: what they might do then is done.")
     wanted: dict[str, Any] = Field(default_factory=dict, description="The endpoint, as POST /endpoints takes it.")
+    instance_type: str | None = Field(default=None, description="Of the endpoint, where it has instances.")
     pointer: str = Field(description="The id of the item by which the same request finds it.")
     content: str = Field(description="The SHA-256 of what was asked for.")
     new_model: bool = Field(default=False, description="Whether its request makes the version, too.")
@@ -96,10 +98,13 @@ def earlier(owner: str, pointer: str) -> Registration | None:
     found = aws.client("dynamodb").get_item(TableName=table, Key=key(owner, pointer), ConsistentRead=True)
     if "Item" not in found:
         return None
+    target = from_item(found["Item"])["target"]
     try:
-        return REGISTRATIONS.get(owner, from_item(found["Item"])["target"])
-    except NotFound:
-        return None  # deleted between the two reads
+        return REGISTRATIONS.get(owner, target)
+    except NotFound:  # deleted between the two reads, or by somebody who left the pointer
+        with suppress(Stale):
+            transact(no_longer_pointing(owner, pointer, target))
+        return None
 
 
 def store(registration: Registration, instead_of: Registration | None = None) -> None:
@@ -126,16 +131,16 @@ def pointing(registration: Registration, instead_of: Registration | None) -> Wri
     return Write("Put", put, Stale("The same request was sent twice at the same moment; send it again."))
 
 
-def no_longer_pointing(registration: Registration) -> Write:
-    """Return the write by which the same request finds nothing any more, unless it finds a later one."""
+def no_longer_pointing(owner: str, pointer: str, target: str) -> Write:
+    """Return the write by which the same request finds nothing any more; it fails with Stale when it finds another."""
     delete = {
         "TableName": variable("JOBS_TABLE"),
-        "Key": key(registration.owner, registration.pointer),
-        "ConditionExpression": "attribute_not_exists(id) OR #target = :this",
+        "Key": key(owner, pointer),
+        "ConditionExpression": "attribute_not_exists(id) OR #target = :target",
         "ExpressionAttributeNames": {"#target": "target"},
-        "ExpressionAttributeValues": {":this": {"S": registration.id}},
+        "ExpressionAttributeValues": {":target": {"S": target}},
     }
-    return Write("Delete", delete, Stale(f"{registration.id} was replaced."))
+    return Write("Delete", delete, Stale(f"{target} was replaced."))
 
 
 def end(
@@ -173,6 +178,8 @@ def delete(registration: Registration) -> None:
     if not registration.ended:
         raise Conflict(f"The job {registration.id} is {registration.status}; stop it first.")
     try:
-        REGISTRATIONS.delete(registration, no_longer_pointing(registration))
+        REGISTRATIONS.delete(
+            registration, no_longer_pointing(registration.owner, registration.pointer, registration.id)
+        )
     except Stale:  # a later one of the same request has taken its place
         REGISTRATIONS.delete(registration)

@@ -188,6 +188,12 @@ class TestAgain:
         assert ada.delete(f"/jobs/{again['id']}").status == 204
         assert registered(ada, **body)["id"] not in {job["id"], again["id"]}
 
+    def test_a_record_that_is_gone_is_no_answer(self, api: Api, ada: ApiClient) -> None:
+        body = {"model": reference(servable(api, ada))}
+        job = registered(ada, **body)
+        REGISTRATIONS.delete(REGISTRATIONS.get(ada.username, job["id"]))
+        assert registered(ada, **body)["id"] != job["id"]
+
     def test_another_user_s_same_content_is_another_job(self, api: Api) -> None:
         assert len({registered(api("jobs"), new_model=NEW)["id"] for _ in range(2)}) == 2
 

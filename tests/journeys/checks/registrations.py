@@ -87,8 +87,8 @@ def registration_moving(world: World) -> None:
     """The looks of the workflow begin the endpoint, and end the job once it is in service."""
     model = world.record("models", world.unservable)
     named = {name: model[name] for name in ("id", "model_id", "version")} | {"user_id": world.user_id}
-    wanted = {"name": "Check", "instance_type": world.job["instance_type"], "instance_count": 1}
-    with registration(world, deploy=True, model=named, wanted=wanted) as id:
+    on = {"wanted": {"name": "Check"}, "instance_type": world.job["instance_type"]}
+    with registration(world, deploy=True, model=named, **on) as id:
         endpoint = ""
         try:
             world.invoke("endpoints_register", world.event(id))

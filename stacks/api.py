@@ -15,6 +15,7 @@ ROUTES = {
     "jobs": {"/jobs": ANY, "/jobs/{proxy+}": ANY, "/training-types": ["GET"]},
     "endpoints": {"/endpoints": ANY, "/endpoints/{proxy+}": ANY},
     "stats": {"/stats/{proxy+}": ["GET"], "/dashboard": ["GET"]},
+    "register": {"/register": ["POST"]},
     "accounts": {"/auth/me": ANY, "/auth/users": ANY, "/auth/users/{proxy+}": ANY},
 }
 PUBLIC_ROUTES = {

@@ -28,6 +28,7 @@ WATCHERS = {
     "update": "endpoints_watch",
     "teardown": "endpoints_watch",
     "sleep": "endpoints_watch",
+    "register": "endpoints_watch",
 }
 
 

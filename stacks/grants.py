@@ -240,6 +240,24 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("s3: DeleteObject", "jobs-bucket/answers"),
         ("iam: PassRole", "execution-role"),
     ],
+    "register": [
+        ("dynamodb: GetItem PutItem UpdateItem DeleteItem", "jobs-table"),
+        ("dynamodb: Query", "jobs-table/by_id"),  # an admin names a job by its id
+        ("dynamodb: GetItem", "endpoints-table"),  # is what the same request made before still there?
+        ("dynamodb: GetItem PutItem UpdateItem", "models-table"),
+        ("dynamodb: PutItem UpdateItem", "models-index-table"),
+        ("dynamodb: PutItem DeleteItem", "waits-table"),
+        ("s3: ListBucket", "models-bucket"),
+        ("s3: PutObject GetObject ListMultipartUploadParts", "models-bucket/*"),
+        ("states: StartExecution", "register-workflow"),
+    ],
+    "endpoints_register": [
+        ("dynamodb: GetItem UpdateItem", "jobs-table"),
+        ("dynamodb: GetItem PutItem", "endpoints-table"),
+        ("dynamodb: GetItem UpdateItem", "models-table"),
+        ("dynamodb: PutItem DeleteItem", "waits-table"),
+        ("states: StartExecution", "deploy-workflow"),
+    ],
     "endpoints_follow": [
         ("dynamodb: PutItem", "endpoints-table"),
         ("dynamodb: GetItem UpdateItem", "jobs-table"),
@@ -253,7 +271,7 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("dynamodb: GetItem Query PutItem UpdateItem DeleteItem", "endpoints-table"),
         ("dynamodb: Query", "endpoints-table/by_id"),
         ("dynamodb: Scan GetItem PutItem DeleteItem", "waits-table"),
-        ("dynamodb: GetItem UpdateItem", "jobs-table"),  # a job that asked for an endpoint
+        ("dynamodb: GetItem UpdateItem", "jobs-table"),  # a job that asked for an endpoint, or a registration
         ("dynamodb: GetItem UpdateItem", "models-table"),
         ("s3: ListBucket", "models-bucket"),
         ("s3: GetObject", "models-bucket/documents"),
@@ -270,11 +288,13 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("states: StartExecution", "update-workflow"),
         ("states: StartExecution", "teardown-workflow"),
         ("states: StartExecution", "sleep-workflow"),
+        ("states: StartExecution", "register-workflow"),
         ("states: DescribeExecution", "deploy-workflow/executions"),
         ("states: DescribeExecution", "update-workflow/executions"),
         ("states: DescribeExecution", "teardown-workflow/executions"),
         ("states: DescribeExecution", "sleep-workflow/executions"),
         ("cloudwatch: GetMetricData", ANYWHERE),
+        ("states: DescribeExecution", "register-workflow/executions"),
         ("states: SendTaskSuccess SendTaskFailure SendTaskHeartbeat", ANYWHERE),
     ],
     # ------------------------------------------------------------------------------------------------- stats
@@ -321,6 +341,7 @@ WILDCARDS = {
     "update-workflow/executions": EXECUTIONS,
     "teardown-workflow/executions": EXECUTIONS,
     "sleep-workflow/executions": EXECUTIONS,
+    "register-workflow/executions": EXECUTIONS,
     "processing-jobs": "The names of processing jobs are the ids of versions, which are made at run time.",
     "service-jobs": "Batch makes the id of a service job when it is submitted; there is no narrower form before.",
     "training-jobs": "Batch makes the names of training jobs: AWSBatch, our id, 32 digits.",
@@ -331,7 +352,6 @@ WILDCARDS = {
     "endpoint-models": OF_THIS_STAGE,
     "token-role": "One role, known by its path: its ARN would make role and function wait for each other.",
     "endpoint-alarms": OF_THIS_STAGE,
-    "endpoint-logs": OF_THIS_STAGE,
     "scaling-alarms": "Application Auto Scaling makes them for this stage's endpoints, whose names are in theirs.",
     "scalable-targets": "Application Auto Scaling makes a target's id; there is no narrower form before.",
 }

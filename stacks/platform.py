@@ -11,6 +11,7 @@ from stacks.api import add_api
 from stacks.data import data_of
 from stacks.events import WATCHERS, Events
 from stacks.functions import Functions
+from stacks.operator_role import operator_role
 from stacks.processing import Processing
 from stacks.serving import endpoint_resources, llm_variables
 from stacks.token_role import TokenRole
@@ -61,6 +62,7 @@ class PlatformStack(cdk.Stack):
             "Region": self.region,
             "Stage": settings.stage,
             "ExecutionRoleArn": training.role.role_arn,
+            "OperatorRoleArn": operator_role(self, settings).role_arn,
         }
         for name, bucket in data.buckets.items():
             outputs[f"{name.capitalize()}Bucket"] = bucket

@@ -43,14 +43,6 @@ def endpoint_resources(stack: cdk.Stack, settings: Settings) -> dict[str, list[s
                 arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
             )
         ],
-        "endpoint-logs": [
-            stack.format_arn(
-                service="logs",
-                resource="log-group",
-                resource_name=f"/aws/sagemaker/Endpoints/slipway-{settings.stage}-*:*",
-                arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-            )
-        ],
         "scalable-targets": [
             stack.format_arn(service="application-autoscaling", resource="scalable-target", resource_name="*")
         ],

@@ -27,6 +27,7 @@ WORKFLOWS = {
     "update": ("endpoints/update.asl.json", {"EndpointsDeployArn": "endpoints_deploy"}),
     "teardown": ("endpoints/teardown.asl.json", {"EndpointsDeployArn": "endpoints_deploy"}),
     "sleep": ("endpoints/sleep.asl.json", {"EndpointsDeployArn": "endpoints_deploy"}),
+    "register": ("endpoints/register.asl.json", {"EndpointsRegisterArn": "endpoints_register"}),
     "train": (  # its last function starts `deploy`, which therefore comes first
         "jobs/train.asl.json",
         {

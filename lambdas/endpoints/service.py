@@ -161,7 +161,7 @@ def delete(endpoint: Endpoint) -> Endpoint:
 
 
 def refuse_unless_serving(endpoint: Endpoint) -> None:
-    """Raise Conflict for an endpoint that takes no calls, Unavailable while it wakes up; while it is updated, it does."""
+    """Raise Conflict for an endpoint that takes no calls, Unavailable while it wakes up; during an update it takes them."""
     if endpoint.status == "sleeping":  # nothing wakes it by itself: to try again later would be no use
         raise Conflict(f"{endpoint.reason} POST /endpoints/{endpoint.id}/wake wakes it; it then takes some minutes.")
     if endpoint.status == "creating" and endpoint.wakes:

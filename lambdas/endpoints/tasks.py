@@ -17,6 +17,7 @@ from lambdas.endpoints import (
     chain,
     endpoint_request,
     leases,
+    registration_tasks,
     resources,
     rest,
     service,
@@ -153,6 +154,7 @@ def watch(event: Event, context: Any) -> None:
     else:
         try:
             waits.reconcile_all("ep-", reconcile)
+            registration_tasks.reconcile_all()
         finally:
             sweep.sweep(clock_of(event))
 
@@ -163,7 +165,10 @@ def clock_of(event: Event) -> datetime:
 
 
 def reconcile_id(id: str) -> None:
-    """Reconcile the endpoint of that id; other programs' endpoints are no concern of ours."""
+    """Reconcile the endpoint or registration of that id; other programs' endpoints are no concern of ours."""
+    if id.startswith(registration_tasks.PREFIX):
+        waits.reconcile_all(id, registration_tasks.reconcile)
+        return
     try:
         endpoint = ENDPOINTS.find(id)
     except NotFound:

@@ -16,6 +16,7 @@ from lambdas.common.store import EntityStore, iso, now
 from lambdas.common.transactions import Write, transact_in_turn
 from lambdas.datasets import service as datasets
 from lambdas.jobs import failures, limits, runs, scripts
+from lambdas.jobs import registrations as registrations  # the endpoints call it
 from lambdas.jobs.active import active as active  # the statistics call these
 from lambdas.jobs.outcome import Outcome
 from lambdas.jobs.queues import queues as queues
@@ -59,8 +60,10 @@ def create(caller: Caller, request: JobCreate) -> Job:
 def rerun(caller: Caller, job: Job) -> Job:
     """Accept a new job with the capsule of another: same data, parameters, image and instances; see `create`.
 
-    Raises Conflict when what the other was made of is there no more.
+    Raises Conflict when what the other was made of is there no more, or it made no model.
     """
+    if job.kind != "training":
+        raise Conflict(f"{job.id} is an evaluation; POST /jobs/evaluations again instead.")
     request = JobCreate(
         **job.model_dump(include=REPEATED),
         dataset_version=job.dataset_version,
@@ -197,7 +200,7 @@ def model_id_from(name: str) -> str:
 def owned(caller: Caller, id: str) -> Job:
     """Return a job that the caller may change: their own, or any for an admin; raises NotFound."""
     if not id.startswith("job-"):  # scripts are kept in the same table
-        raise NotFound(f"There is no job {id}.")
+        raise NotFound(f"There is no training job {id}.")
     return JOBS.find(id) if caller.is_admin else JOBS.get(caller.username, id)
 
 

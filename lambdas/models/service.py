@@ -12,6 +12,7 @@ from lambdas.common.identity import Caller
 from lambdas.common.ids import new_id
 from lambdas.common.pages import MAX_PAGE, Page
 from lambdas.common.transactions import Write
+from lambdas.common.uploads import UploadPlan
 from lambdas.models import aliases, comparison, deletion, imports, lineage, manifest, search_index, upload, versions
 from lambdas.models.comparison import Comparison
 from lambdas.models.folder import read_folder
@@ -22,10 +23,12 @@ from lambdas.models.overview import registered as registered
 from lambdas.models.overview import shared_by_all as shared_by_all
 from lambdas.models.overview import sharing
 from lambdas.models.records import MODELS
-from lambdas.models.requests import FileUpload, FolderUpload, ImportCreate, ModelUpdate, SingleUpload, UploadCreate
+from lambdas.models.requests import FileUpload, FolderUpload, ImportCreate, ModelUpdate, SingleUpload
+from lambdas.models.requests import UploadCreate as UploadCreate  # a registration may bring one
 from lambdas.models.schemas import ModelFile, ModelPublic, ModelVersion
 from lambdas.models.search_terms import Filter
-from lambdas.models.trained import register_trained as register_trained  # the jobs call it
+from lambdas.models.trained import record_evaluation as record_evaluation  # the jobs call these two
+from lambdas.models.trained import register_trained as register_trained
 
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024  # of a file that says what a model is
 
@@ -139,9 +142,12 @@ def upload_folder(caller: Caller, form: FolderUpload) -> ModelVersion:
     return upload.upload_form(owner, form, files)
 
 
-def start_upload(caller: Caller, new: UploadCreate) -> ModelVersion:
-    """Register a version whose files come by presigned URLs; raises BadRequest, Conflict, NotFound, TooLarge."""
-    return upload.start(owner_of(caller, new.user_id), new)
+def start_upload(caller: Caller, new: UploadCreate, id: str | None = None) -> ModelVersion:
+    """Register a version whose files come by presigned URLs; raises BadRequest, Conflict, NotFound, TooLarge.
+
+    With an id this is safe to repeat: what an earlier try stored under it is taken up.
+    """
+    return upload.start(owner_of(caller, new.user_id), new, id)
 
 
 def start_import(caller: Caller, new: ImportCreate) -> ModelVersion:
@@ -260,6 +266,16 @@ def hold(version: ModelVersion, holder: str) -> Write:
 def release(owner: str, id: str, holder: str) -> Write:
     """Return the write that ends a hold."""
     return MODELS.release(owner, id, holder)
+
+
+def stored(owner: str, id: str) -> ModelVersion | None:
+    """Return a version by its id, whatever it is called and however it stands; None when there is none."""
+    return versions.stored(owner, id)
+
+
+def upload_plan(version: ModelVersion) -> dict[str, UploadPlan | None]:
+    """Return what is left to upload of a version's files, by their names; raises Conflict when none is to come."""
+    return upload.plan(version)
 
 
 def new_version_id() -> str:

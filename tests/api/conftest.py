@@ -27,7 +27,7 @@ from tests.api.client import ApiClient
 REGION = "us-east-1"
 NOUN_TABLES = ["ACCOUNTS_TABLE", "DATASETS_TABLE", "MODELS_TABLE", "JOBS_TABLE", "ENDPOINTS_TABLE"]
 BUCKETS = ["DATASETS_BUCKET", "MODELS_BUCKET", "JOBS_BUCKET"]
-WORKFLOWS = ["process", "scan", "import", "archive", "train", "deploy", "update", "sleep", "teardown"]
+WORKFLOWS = ["process", "scan", "import", "archive", "train", "deploy", "update", "sleep", "teardown", "register"]
 START_SECONDS = 60
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,6 +47,19 @@ class Job:
         }
         self.put("input/data/config/config.json", json.dumps(config))
         self.put("input/config/hyperparameters.json", json.dumps({"config": "config.json"}))
+        return self
+
+    def evaluates(self, trained: "Job", table: str | bytes = "") -> "Job":
+        """Put what an evaluation job finds: a table, if that is its data, and the archive that a job left."""
+        if table:
+            self.put("input/data/train/data.csv", table)
+        about = {"kind": "evaluation", "base_model": "ada/model@v1", "parameters": {}}
+        self.put("input/data/config/config.json", json.dumps(trained.json("input/data/config/config.json") | about))
+        self.put("input/config/hyperparameters.json", json.dumps({"config": "config.json"}))
+        content = io.BytesIO()
+        with tarfile.open(fileobj=content, mode="w:gz") as archive:
+            archive.add(trained.base / "model", arcname=".")
+        self.put("input/data/model/model.tar.gz", content.getvalue())
         return self
 
     def put(self, name: str, content: str | bytes) -> None:

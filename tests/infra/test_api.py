@@ -15,6 +15,7 @@ PROTECTED = {
     *("ANY /datasets", "ANY /datasets/{proxy+}", "ANY /ai-models", "ANY /ai-models/{proxy+}"),
     *("ANY /jobs", "ANY /jobs/{proxy+}", "GET /training-types", "ANY /endpoints", "ANY /endpoints/{proxy+}"),
     *("GET /stats/{proxy+}", "GET /dashboard"),
+    "POST /register",
     *("ANY /auth/me", "ANY /auth/users", "ANY /auth/users/{proxy+}"),
 }
 

@@ -42,6 +42,8 @@ WITHOUT_RESOURCE = {
 }
 HERE = "<AWS::Region>:<AWS::AccountId>"
 WILDCARD_RESOURCES = {
+    f"arn:<AWS::Partition>:cloudformation:{HERE}:stack/slipway-dev-data/*",
+    f"arn:<AWS::Partition>:cloudformation:{HERE}:stack/slipway-dev-platform/*",
     "arn:<AWS::Partition>:s3:::<datasetsbucket>/*",
     "arn:<AWS::Partition>:s3:::<modelsbucket>/*",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*",
@@ -204,6 +206,25 @@ def test_the_containers_roles_are_assumed_by_sagemaker_for_this_account_only(nam
     (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"Service": "sagemaker.amazonaws.com"}
     assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_the_operators_role_is_for_this_accounts_people_and_makes_nothing(dev: Stage) -> None:
+    (role,) = (role for id, role in dev.resources("AWS::IAM::Role").items() if id.startswith("OperatorRole"))
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Action"] == "sts:AssumeRole"
+    assert readable(trust["Principal"]["AWS"]) == "arn:<AWS::Partition>:iam::<AWS::AccountId>:root"
+    given = role["Policies"][0]["PolicyDocument"]["Statement"]
+    assert sorted(action for statement in given for action in listed(statement["Action"])) == [
+        "cloudformation:DescribeStacks",
+        "logs:DescribeLogStreams",
+        "logs:FilterLogEvents",
+        "logs:GetLogEvents",
+        "sagemaker:DescribeEndpoint",
+        "sagemaker:DescribeEndpointConfig",
+        "sagemaker:DescribeModel",
+        "sagemaker:InvokeEndpoint",
+    ]
+    assert dev.resources("AWS::IAM::User") == dev.resources("AWS::IAM::AccessKey") == {}
 
 
 def test_a_workflow_may_call_its_own_functions_only(dev: Stage) -> None:

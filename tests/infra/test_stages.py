@@ -169,6 +169,7 @@ def test_nothing_has_a_fixed_name_but_parameters_the_api_and_workflow_logs(stage
 def test_outputs_are_those_that_people_and_clients_read(stage: Stage) -> None:
     assert set(stage.platform["Outputs"]) == {
         *("ApiUrl", "UserPoolId", "UserPoolClientId", "Region", "Stage", "ExecutionRoleArn"),
+        "OperatorRoleArn",
         *("DatasetsBucket", "ModelsBucket", "JobsBucket", "TrainingLogsWarning"),
     }
     assert readable(stage.platform["Outputs"]["ApiUrl"]["Value"]).endswith("/api")

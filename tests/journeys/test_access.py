@@ -77,6 +77,7 @@ MATRIX = {
     "POST /jobs": (401, 401, 403, 201, 404, 201),
     "GET /jobs": (401, 401, 200, 200, 200, 200),
     "POST /jobs/batch": (401, 401, 403, 200, 200, 200),
+    "POST /jobs/evaluations": (401, 401, 403, 201, 404, 201),
     "GET /jobs/queue": (401, 401, 200, 200, 200, 200),
     "GET /jobs/usage": (401, 401, 200, 200, 200, 200),
     "GET /training-types": (401, 401, 200, 200, 200, 200),
@@ -95,6 +96,7 @@ MATRIX = {
     "POST /jobs/{id}/start": (401, 401, 403, 409, 404, 409),  # it has ended
     "POST /jobs/{id}/stop": (401, 401, 403, 409, 404, 409),  # it has ended
     "POST /jobs/{id}/rerun": (401, 401, 403, 201, 404, 201),
+    "POST /register": (401, 401, 403, 201, 404, 201),
     "POST /endpoints": (401, 401, 403, 201, 404, 201),
     "GET /endpoints": (401, 401, 200, 200, 200, 200),
     "GET /endpoints/{id}": (401, 401, 404, 200, 404, 200),
@@ -212,8 +214,18 @@ class Estate:
             "PUT /ai-models/{user_id}/{model_id}/aliases/{alias}": lambda: {"version": self.job["model"]["version"]},
             "POST /jobs": lambda: {"name": "Asked", "dataset_id": self.dataset["id"], "parameters": PARAMETERS},
             "POST /jobs/batch": lambda: {"jobs": [{"name": "Asked", "dataset_id": f"ds-{'0' * 19}"}]},
+            "POST /jobs/evaluations": lambda: {
+                "name": "Asked",
+                "model": {"user_id": self.user_id, "model_id": self.model},
+                "dataset_id": self.dataset["id"],
+            },
             "PATCH /jobs/{id}": lambda: {"name": "Changed"},
             "POST /jobs/scripts": lambda: {"name": "Asked", "size": len(SCRIPT)},
+            "POST /register": lambda: {
+                "name": "Asked",
+                "model": {"user_id": self.user_id, "model_id": self.unservable},
+                "deploy": False,
+            },
             "POST /endpoints": lambda: {
                 "name": "Asked",
                 "model": {"user_id": self.user_id, "model_id": self.unservable},
@@ -365,7 +377,7 @@ def test_matrix(operation: str, estate: Estate, principals: dict[str, Callable[[
         answers[name] = response.status_code
         if response.status_code >= 400:
             assert set(response.json()) >= {"detail", "code", "request_id"}, response.text
-        if operation in ("POST /jobs", "POST /jobs/{id}/rerun") and response.ok:
+        if operation in ("POST /jobs", "POST /jobs/evaluations", "POST /jobs/{id}/rerun") and response.ok:
             client.call("POST", f"/jobs/{response.json()['id']}/stop")  # only the permission to train is of interest
     assert answers == dict(zip(PRINCIPALS, MATRIX[operation], strict=True))
 

@@ -15,7 +15,17 @@ import pytest
 from local.api_client import ApiClient
 from stacks.grants import GRANTS
 from tests.hub import Hub
-from tests.journeys.checks import accounts, datasets, endpoints, jobs, models, resting, training, workflows
+from tests.journeys.checks import (
+    accounts,
+    datasets,
+    endpoints,
+    jobs,
+    models,
+    registrations,
+    resting,
+    training,
+    workflows,
+)
 from tests.journeys.checks.world import World
 from tests.journeys.conftest import PARAMETERS, train, upload
 from tests.journeys.records import Records, copy_unservable_model
@@ -53,6 +63,8 @@ CHECKS: dict[str, Check] = {
     "jobs_watch": jobs.job_watching,
     "jobs_progress": jobs.progress_history,
     "endpoints": endpoints.endpoint_requests,
+    "register": registrations.registration_requests,
+    "endpoints_register": registrations.registration_moving,
     "endpoints_deploy": endpoints.endpoint_deployment,
     "endpoints_follow": endpoints.endpoint_following,
     "endpoints_watch": endpoints.endpoint_watching,
@@ -114,6 +126,8 @@ OTHER_CHECKS: dict[str, Check] = {
     "jobs_submit: batch:TerminateServiceJob on service-jobs": jobs.stop_during_submission,
     "jobs_register: s3:AbortMultipartUpload on models-bucket/*": jobs.copy_given_up,
     "jobs_register: batch:TerminateServiceJob on service-jobs": jobs.broken_workflow,
+    "endpoints_watch: states:StartExecution on register-workflow": registrations.registration_watching,
+    "endpoints_watch: states:DescribeExecution on register-workflow/executions": registrations.registration_watching,
 }
 WORKFLOWS: dict[str, tuple[Check, list[str]]] = {
     "Process": (
@@ -128,6 +142,7 @@ WORKFLOWS: dict[str, tuple[Check, list[str]]] = {
     "Update": (workflows.update_workflow, ["endpoints_deploy"]),
     "Teardown": (workflows.teardown_workflow, ["endpoints_deploy"]),
     "Sleep": (workflows.sleep_workflow, ["endpoints_deploy"]),
+    "Register": (registrations.register_workflow, ["endpoints_register"]),
 }
 # Permission -> why it is needed although nothing goes red here.
 NO_404 = "Without it S3 answers 403, not 404, for an object that is not there; the emulator answers 404 to everybody."
@@ -141,6 +156,7 @@ JUSTIFIED: dict[str, str] = {
     "jobs_register: s3:ListBucket on jobs-bucket": f"{NO_404} A job without a report would not say so.",
     "jobs_register: s3:ListBucket on models-bucket": f"{NO_404} A new version has no manifest yet.",
     "models_process: s3:ListBucket on models-bucket": f"{NO_404} A version that came in a form has no upload plan.",
+    "register: s3:ListBucket on models-bucket": f"{NO_404} A new version has no upload plan yet.",
     "models_archive: s3:ListBucket on models-bucket": f"{NO_404} An archive is made where there is none.",
     "models_import: s3:ListBucket on models-bucket": f"{NO_404} A file is brought where there is none.",
 } | {

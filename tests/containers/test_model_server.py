@@ -199,6 +199,24 @@ def test_what_waits_while_the_model_is_busy_is_answered_by_one_call():
     assert [len(each) for each in slow.calls] == [1, 1, 16]
 
 
+def test_clients_that_ask_again_on_an_answer_stay_in_one_batch_and_no_clock_is_asked():
+    slow = Slow()
+
+    async def client(app: Application, turns: int) -> None:
+        for _ in range(20):
+            assert (await post(app, asked(turns)))[0] == 200
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+    async def check(app: Application) -> None:
+        await asyncio.gather(*(client(app, turns) for turns in range(8)))
+
+    with_app(model(slow), check)
+    sizes = [len(each) for each in slow.calls[1:]]
+    assert sum(sizes) == 160
+    assert len(sizes) <= 22, sizes  # 20, but for the first and the last
+
+
 def test_no_batch_is_larger_than_the_model_says_but_one_request_may_be():
     slow = Slow()
 

@@ -1,8 +1,9 @@
 """Requests become batches: whatever waits when the model becomes free, up to a maximum, is answered together.
 
 There is no timer. A batch begins at once when the model is free; while it runs, requests gather for the next one. When
-it ends, its answers are written first and what clients send on receiving them is read, which takes a few turns of the
-event loop; the next batch begins as soon as a turn brings nothing new. A full batch never waits for that.
+it ends, its answers are written first, and what clients ask on receiving them is read: the next batch begins when as
+many have asked as were answered, or when a few turns of the event loop, some microseconds each, brought nothing new. A
+full batch never waits for that.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-QUIET_TURNS = 3  # of the event loop without news, after answers were written: reading a request takes two
+QUIET_TURNS = 16  # of the event loop without news, after answers were written: reading a request takes two
 
 Instances = list[Any]
 Parameters = dict[str, Any]
@@ -83,8 +84,10 @@ class Batcher:
         self._ended = ended
         self._waiting: deque[Request] = deque()
         self._most = 1
-        self._arrived = 0
         self._busy = self._settling = False
+        self._taken = 0  # requests of the batch under way, or the last one
+        self._expected = 0  # of those that were answered last, how many have not asked again
+        self._news = False
 
     def start(self) -> None:
         """Begin to load the model."""
@@ -117,14 +120,12 @@ class Batcher:
         """Return the answer to a request, once it has had its turn."""
         request = Request(body, media_type, self._loop.create_future())
         self._waiting.append(request)
-        self._arrived += 1
+        self._expected -= 1
+        self._news = True
         if not self._busy and not self._settling:
-            self._settle(self._arrived, 1)  # one turn: requests that came together are answered together
+            self._expected, self._settling = 0, True
+            self._loop.call_soon(self._settle, 0)  # after this turn: what came together is answered together
         return await request.answer
-
-    def expect(self) -> None:
-        """Take notice of a request whose body is still being read."""
-        self._arrived += 1
 
     # What follows is called from the worker, by way of the loop.
 
@@ -150,15 +151,15 @@ class Batcher:
             self._begin()
         self.deliver(answered)
         if not self._busy:
-            self._settle(self._arrived, QUIET_TURNS)
+            self._expected, self._settling, self._news = self._taken, True, False
+            self._settle(QUIET_TURNS)
 
-    def _settle(self, arrived: int, turns: int) -> None:
-        """Begin the next batch after so many turns of the loop in which nothing arrived."""
-        self._settling = True
-        if self._arrived != arrived:
-            turns = QUIET_TURNS
-        if turns and len(self._waiting) < self._most:
-            self._loop.call_soon(self._settle, self._arrived, turns - 1)
+    def _settle(self, turns: int) -> None:
+        """Begin the next batch once all have asked again, or after so many turns of the loop without news."""
+        if self._expected > 0 and turns and len(self._waiting) < self._most:
+            turns = QUIET_TURNS if self._news else turns - 1
+            self._news = False
+            self._loop.call_soon(self._settle, turns)
             return
         self._settling = False
         if self._waiting:
@@ -166,7 +167,8 @@ class Batcher:
 
     def _begin(self) -> None:
         self._busy = True
-        batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+        self._taken = min(self._most, len(self._waiting))
+        batch = [self._waiting.popleft() for _ in range(self._taken)]
         self._worker.work.put(lambda model: self._run(model, batch))
 
     def _run(self, model: Model, batch: list[Request]) -> None:

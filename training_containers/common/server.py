@@ -112,7 +112,6 @@ class Application:
 
 async def invocation(batcher: Batcher, scope: Message, receive: Receive, send: Send) -> None:
     """Read one request, wait for its turn, and send its answer, unless its client goes away."""
-    batcher.expect()
     body = bytearray()
     more = True
     while more:

@@ -10,6 +10,7 @@ from local.cloud import Cloud
 from local.sagemaker.concurrency import in_thread
 from local.sagemaker.fleet_metrics import FleetMetrics
 from local.sagemaker.protocol import invalid
+from local.sagemaker.serving import Plan
 from local.sagemaker.store import Record
 
 BAKING_SPEED = 60.0  # a minute of baking takes a second here: nobody watches a laptop for five minutes
@@ -39,6 +40,20 @@ def guardrails(config: Record | None) -> Guardrails:
         raise invalid("MaximumExecutionTimeoutInSeconds must be larger than the total waiting time.")
     alarms = config.get("AutoRollbackConfiguration", {}).get("Alarms", [])
     return Guardrails(waiting, tuple(alarm["AlarmName"] for alarm in alarms))
+
+
+def check_change(old: Record | None, new: Plan, guarded: bool) -> None:
+    """Raises ValidationException for an update that AWS does not do; `old` is the plan in service, if there is one."""
+    variant = old["variant"] if old else new.variant
+    serverless = "ServerlessConfig" in new.variant
+    if serverless and "ServerlessConfig" not in variant:
+        raise invalid("A real-time endpoint cannot be updated to a serverless one.")
+    if old and (new.asynchronous is None) != (old.get("asynchronous") is None):
+        raise invalid("An endpoint cannot be changed from real-time to asynchronous, or back.")
+    if guarded and serverless:
+        raise invalid("DeploymentConfig is not supported for serverless endpoints.")
+    if guarded and variant["VariantName"] != new.variant["VariantName"]:
+        raise invalid("With a DeploymentConfig the new configuration must keep the names of the variants.")
 
 
 class Alarms:

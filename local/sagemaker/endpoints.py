@@ -8,7 +8,7 @@ from typing import Any
 
 from local.cloud import Cloud
 from local.sagemaker import listing, processes, storage
-from local.sagemaker.deployment import Alarms, Guardrails, baked, guardrails
+from local.sagemaker.deployment import Alarms, Guardrails, baked, check_change, guardrails
 from local.sagemaker.events import EventSender, endpoint_event
 from local.sagemaker.fleet_metrics import FleetMetrics
 from local.sagemaker.models import EndpointConfigs, Models
@@ -100,7 +100,7 @@ class Endpoints:
         guarded, plan = guardrails(request.get("DeploymentConfig")), self._plan(name, config)
         await self._alarms.check(guarded.alarms, plan.model["ExecutionRoleArn"])
         record = self._settled(name)  # it may have gone on while the alarms were looked at
-        self._check_change(record, plan, "DeploymentConfig" in request)
+        check_change(record.get("plan"), plan, "DeploymentConfig" in request)
         description = record["description"]
         description.pop("FailureReason", None)
         description["PendingDeploymentSummary"] = {
@@ -250,19 +250,6 @@ class Endpoints:
         description = record["description"]
         names = description["EndpointName"], description["EndpointConfigName"]
         return Plan(*names, **record["plan"], health_timeout=timeout)
-
-    def _check_change(self, record: Record, plan: Plan, guarded: bool) -> None:
-        """Raises ValidationException for an update that AWS does not do."""
-        old = record.get("plan", {}).get("variant", plan.variant)
-        serverless = "ServerlessConfig" in plan.variant
-        if serverless and "ServerlessConfig" not in old:
-            raise invalid("A real-time endpoint cannot be updated to a serverless one.")
-        if (plan.asynchronous is None) != (record.get("plan", {}).get("asynchronous") is None):
-            raise invalid("An endpoint cannot be changed from real-time to asynchronous, or back.")
-        if guarded and serverless:
-            raise invalid("DeploymentConfig is not supported for serverless endpoints.")
-        if guarded and old["VariantName"] != plan.variant["VariantName"]:
-            raise invalid("With a DeploymentConfig the new configuration must keep the names of the variants.")
 
     def _in_service(self, record: Record, serving: Serving) -> None:
         plan = serving.plan

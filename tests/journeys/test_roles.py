@@ -26,6 +26,11 @@ from tests.journeys.checks import (
     training,
     workflows,
 )
+from tests.journeys.checks.endpoint_updates import (
+    endpoint_teardown_watching,
+    endpoint_update,
+    endpoint_update_watching,
+)
 from tests.journeys.checks.world import World
 from tests.journeys.conftest import PARAMETERS, train, upload
 from tests.journeys.records import Records, copy_unservable_model
@@ -98,30 +103,26 @@ OTHER_CHECKS: dict[str, Check] = {
     "endpoints: s3:GetObject on jobs-bucket/inferences": endpoints.endpoint_inferences,
     "endpoints: s3:GetObject on jobs-bucket/answers": endpoints.endpoint_inferences,
     "endpoints: s3:ListBucket on jobs-bucket": endpoints.endpoint_inferences,
-    "endpoints_deploy: sagemaker:UpdateEndpoint on endpoints": endpoints.endpoint_update,
-    "endpoints_deploy: sagemaker:UpdateEndpoint on endpoint-configs": endpoints.endpoint_update,
-    "endpoints_deploy: cloudwatch:PutMetricAlarm on endpoint-alarms": endpoints.endpoint_update,
-    "endpoints_deploy: cloudwatch:DeleteAlarms on endpoint-alarms": endpoints.endpoint_update,
-    "endpoints_deploy: application-autoscaling:RegisterScalableTarget on scalable-targets": endpoints.endpoint_update,
-    "endpoints_deploy: application-autoscaling:PutScalingPolicy on scalable-targets": endpoints.endpoint_update,
-    "endpoints_deploy: application-autoscaling:DeregisterScalableTarget on scalable-targets": endpoints.endpoint_update,
-    "endpoints_deploy: s3:ListBucket on jobs-bucket": endpoints.endpoint_update,
-    "endpoints_deploy: s3:DeleteObject on jobs-bucket/inferences": endpoints.endpoint_update,
-    "endpoints_deploy: s3:DeleteObject on jobs-bucket/answers": endpoints.endpoint_update,
-    "endpoints_watch: states:StartExecution on update-workflow": endpoints.endpoint_update_watching,
-    "endpoints_watch: states:DescribeExecution on update-workflow/executions": endpoints.endpoint_update_watching,
-    "endpoints_watch: cloudwatch:DeleteAlarms on endpoint-alarms": endpoints.endpoint_update_watching,
-    "endpoints_watch: application-autoscaling:RegisterScalableTarget on scalable-targets": (
-        endpoints.endpoint_update_watching
-    ),
-    "endpoints_watch: application-autoscaling:PutScalingPolicy on scalable-targets": endpoints.endpoint_update_watching,
-    "endpoints_watch: application-autoscaling:DeregisterScalableTarget on scalable-targets": (
-        endpoints.endpoint_teardown_watching
-    ),
-    "endpoints_watch: logs:PutRetentionPolicy on endpoint-logs": endpoints.endpoint_teardown_watching,
-    "endpoints_watch: s3:ListBucket on jobs-bucket": endpoints.endpoint_teardown_watching,
-    "endpoints_watch: s3:DeleteObject on jobs-bucket/inferences": endpoints.endpoint_teardown_watching,
-    "endpoints_watch: s3:DeleteObject on jobs-bucket/answers": endpoints.endpoint_teardown_watching,
+    "endpoints_deploy: sagemaker:UpdateEndpoint on endpoints": endpoint_update,
+    "endpoints_deploy: sagemaker:UpdateEndpoint on endpoint-configs": endpoint_update,
+    "endpoints_deploy: cloudwatch:PutMetricAlarm on endpoint-alarms": endpoint_update,
+    "endpoints_deploy: cloudwatch:DeleteAlarms on endpoint-alarms": endpoint_update,
+    "endpoints_deploy: application-autoscaling:RegisterScalableTarget on scalable-targets": endpoint_update,
+    "endpoints_deploy: application-autoscaling:PutScalingPolicy on scalable-targets": endpoint_update,
+    "endpoints_deploy: application-autoscaling:DeregisterScalableTarget on scalable-targets": endpoint_update,
+    "endpoints_deploy: s3:ListBucket on jobs-bucket": endpoint_update,
+    "endpoints_deploy: s3:DeleteObject on jobs-bucket/inferences": endpoint_update,
+    "endpoints_deploy: s3:DeleteObject on jobs-bucket/answers": endpoint_update,
+    "endpoints_watch: states:StartExecution on update-workflow": endpoint_update_watching,
+    "endpoints_watch: states:DescribeExecution on update-workflow/executions": endpoint_update_watching,
+    "endpoints_watch: cloudwatch:DeleteAlarms on endpoint-alarms": endpoint_update_watching,
+    "endpoints_watch: application-autoscaling:RegisterScalableTarget on scalable-targets": endpoint_update_watching,
+    "endpoints_watch: application-autoscaling:PutScalingPolicy on scalable-targets": endpoint_update_watching,
+    "endpoints_watch: application-autoscaling:DeregisterScalableTarget on scalable-targets": endpoint_teardown_watching,
+    "endpoints_watch: logs:PutRetentionPolicy on endpoint-logs": endpoint_teardown_watching,
+    "endpoints_watch: s3:ListBucket on jobs-bucket": endpoint_teardown_watching,
+    "endpoints_watch: s3:DeleteObject on jobs-bucket/inferences": endpoint_teardown_watching,
+    "endpoints_watch: s3:DeleteObject on jobs-bucket/answers": endpoint_teardown_watching,
     "jobs_submit: batch:UpdateServiceJob on service-jobs": jobs.stop_during_submission,
     "jobs_submit: batch:TerminateServiceJob on service-jobs": jobs.stop_during_submission,
     "jobs_register: s3:AbortMultipartUpload on models-bucket/*": jobs.copy_given_up,
@@ -263,7 +264,7 @@ def check_of_training(resource: str) -> Check:
     if datasets.IMPORTS in resource:
         return training.training_on_a_reference
     if ":alarm:" in resource:
-        return endpoints.endpoint_update
+        return endpoint_update
     return training.serving if "Endpoints/" in resource or "modelsbucket" in resource else training.training
 
 

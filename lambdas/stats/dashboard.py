@@ -90,7 +90,7 @@ def queue_figures(caller: Caller) -> list[QueueFigures]:
 
 def gpu_instances(holding: list[Any]) -> int:
     """Return how many instances with GPUs jobs and endpoints hold."""
-    return sum(each.instance_count for each in holding if has_gpu(each.instance_type))
+    return sum(each.instance_count for each in holding if has_gpu(each.instance_type or ""))
 
 
 def gpu_utilization(running: list[Job], awake: list[Endpoint]) -> float | None:
@@ -103,7 +103,7 @@ def gpu_utilization(running: list[Job], awake: list[Endpoint]) -> float | None:
     queries += [
         gpu_query("/aws/sagemaker/Endpoints", EndpointName=endpoint.endpoint_name, VariantName="main")
         for endpoint in awake
-        if has_gpu(endpoint.instance_type)
+        if has_gpu(endpoint.instance_type or "")
     ]
     if not queries:
         return None

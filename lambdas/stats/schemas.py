@@ -109,7 +109,7 @@ class Holder(BaseModel):
     id: str
     name: str
     status: str
-    instance_type: str
+    instance_type: str | None = Field(description="Null for a serverless endpoint, which holds none.")
     instance_count: int
     since: str | None
 

@@ -12,12 +12,12 @@ from typing import Any
 import boto3
 import pytest
 
-from lambdas.common import aws
+from lambdas.common import aws, workflows
 from lambdas.endpoints import invocations, tasks
 from lambdas.endpoints.endpoint_request import VARIANT
 from lambdas.models.records import MODELS
 from tests.api.client import Answer, ApiClient
-from tests.api.crashes import deaths
+from tests.api.crashes import deaths, dying_at
 from tests.api.endpoints import (
     deploy,
     deployed,
@@ -410,3 +410,14 @@ def test_the_log_is_read_page_by_page_and_followed(ada: ApiClient, model: str, a
     assert [each["message"] for each in later] == [asked]
     assert ada.get(f"{url}/logs?cursor=nonsense").status == 400
     assert api("endpoints").get(f"{url}/logs").status == 404
+
+
+def test_a_sleep_whose_workflow_never_started_is_started(ada: ApiClient, model: str) -> None:
+    endpoint = deployed(ada, model)
+    with dying_at(3) as made:
+        ada.post(f"/endpoints/{endpoint['id']}/sleep")
+    assert made == ["GetItem", "TransactWriteItems"]
+    name = f"{endpoint['id']}-sleep-0"
+    assert workflows.execution("SLEEP_WORKFLOW_ARN", name)["status"] == "ABSENT"
+    tasks.reconcile(ada.username, endpoint["id"])
+    assert workflows.execution("SLEEP_WORKFLOW_ARN", name)["status"] == "RUNNING"

@@ -91,10 +91,9 @@ def evaluable(caller: Caller, wanted: ModelReference) -> tuple[ModelVersion, Tra
     if version.status != "ready":
         raise Conflict(f"{name} is {version.status}; only a ready version can be evaluated.")
     known = version.training_type or version.image  # before types were kept: the image that trains tables only
-    training_type = next((type for type in EVALUATED if type == known), None)
-    if training_type is None or version.model_archive is None:
+    if known not in EVALUATED or version.model_archive is None:
         raise Conflict(f"{name} cannot be evaluated: it must be trained here, as one of {', '.join(EVALUATED)}.")
-    return version, training_type
+    return version, known
 
 
 def fitting(data: datasets.TrainingData, training_type: TrainingType, target: str | None) -> dict[str, str]:

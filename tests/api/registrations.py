@@ -105,7 +105,9 @@ def deploy_now(owner: str, id: str) -> None:
     event = {"owner": owner, "id": id}
     tasks.deploy(event | {"step": "create_model"}, None)
     tasks.deploy(event | {"step": "create_endpoint", "token": "none"}, None)
-    until(lambda: tasks.describe(f"slipway-test-{id}"), lambda found: found and found["EndpointStatus"] != "Creating")
+    until(
+        lambda: tasks.describe(f"slipway-test-{id}"), lambda found: found and found["EndpointStatus"] != "Creating", 120
+    )
     tasks.deploy(event | {"step": "in_service"}, None)
 
 

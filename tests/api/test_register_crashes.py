@@ -99,7 +99,7 @@ def recover(user: ApiClient, workflows: str) -> None:
             abort(id)  # one that the schedule has started
         return not under_way(user.username)
 
-    until(rest, bool, 30)
+    until(rest, bool, 120)
 
 
 def nothing_else_is_made() -> Callable[[], None]:
@@ -173,7 +173,7 @@ def step(job: Registration, name: str, **more: str) -> None:
 
 
 def settled(name: str) -> None:
-    until(lambda: tasks.describe(name), lambda found: not found or found["EndpointStatus"] != "Creating")
+    until(lambda: tasks.describe(name), lambda found: not found or found["EndpointStatus"] != "Creating", 120)
 
 
 def before(api: Api, name: str) -> Try:
@@ -189,10 +189,10 @@ def before(api: Api, name: str) -> Try:
 
 def dies(api: Api, name: str, workflows: str) -> None:
     """Let a step die at each of its calls; afterwards all is true, whether its workflow goes on or dies, too."""
-    alone, now, count = nothing_else_is_made(), [before(api, name)], 0
-
+    alone, one, count = nothing_else_is_made(), before(api, name), 0
+    now = [one.job]
     for _ in calls(lambda: STEPS[name](now[0])):
-        one, count = now[0], count + 1
+        count += 1
         if endpoint := REGISTRATIONS.get(one.user.username, one.job.id).endpoint_id:
             settled(f"slipway-test-{endpoint}")
         recover(one.user, workflows)

@@ -17,7 +17,7 @@ from stacks.grants import GRANTS
 from tests.hub import Hub
 from tests.journeys.checks import accounts, datasets, endpoints, jobs, models, training, workflows
 from tests.journeys.checks.world import World
-from tests.journeys.conftest import PARAMETERS, train, upload
+from tests.journeys.conftest import PARAMETERS, configured, train, upload
 from tests.journeys.records import Records, copy_unservable_model
 from tests.journeys.roles import (
     Permission,
@@ -136,7 +136,8 @@ def world(
     )
     features = {name: value for name, value in rows[0].items() if name != PARAMETERS["target"]}
     found = World(platform, owner, new_user("admin"), dataset, shared, job, endpoint, unservable, features, hub)
-    with found.standing_still():
+    # Checks that went red leave jobs behind, which wait for ever.
+    with found.standing_still(), configured(platform, "jobs", MAX_JOBS_PER_USER="1000"):
         yield found
     owner.call("DELETE", f"/endpoints/{endpoint['id']}")
 

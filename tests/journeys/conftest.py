@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -62,13 +63,11 @@ def trained(member: ApiClient, dataset: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def hub(platform: Platform) -> Iterator[Hub]:
     """A Hugging Face Hub from which the platform imports."""
-    with running_hub() as hub:
-        lambdas = platform.client("lambda")
-        for key in ("models", "models_import"):
-            name = functions(platform)[key]
-            variables = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-            variables["HF_ENDPOINT"] = hub.url
-            lambdas.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+    with (
+        running_hub() as hub,
+        configured(platform, "models", HF_ENDPOINT=hub.url),
+        configured(platform, "models_import", HF_ENDPOINT=hub.url),
+    ):
         yield hub
 
 
@@ -92,6 +91,18 @@ def functions(platform: Platform) -> dict[str, str]:
         for function in page["Functions"]
     }
     return {key: name for key, name in found.items() if key}
+
+
+@contextmanager
+def configured(platform: Platform, function: str, **variables: str) -> Iterator[None]:
+    """A stage with other settings: variables of a function, by its key in the grants table."""
+    client, name = platform.client("lambda"), functions(platform)[function]
+    before = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    client.update_function_configuration(FunctionName=name, Environment={"Variables": before | variables})
+    try:
+        yield
+    finally:
+        client.update_function_configuration(FunctionName=name, Environment={"Variables": before})
 
 
 def invoke(platform: Platform, function: str, event: dict[str, Any]) -> Any:

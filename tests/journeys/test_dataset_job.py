@@ -10,23 +10,15 @@ import pytest
 
 from local.api_client import ApiClient
 from local.demo import to_csv
-from tests.journeys.conftest import functions
+from tests.journeys.conftest import configured
 from tests.platform import Platform
 
 
 @pytest.fixture
 def everything_is_large(platform: Platform) -> Iterator[None]:
     """A stage whose setting `processing_function_bytes` is one byte."""
-    client, name = platform.client("lambda"), functions(platform)["datasets_process"]
-    variables = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-
-    def set_limit(limit: str) -> None:
-        changed = variables | {"PROCESSING_FUNCTION_BYTES": limit}
-        client.update_function_configuration(FunctionName=name, Environment={"Variables": changed})
-
-    set_limit("1")
-    yield
-    set_limit(variables["PROCESSING_FUNCTION_BYTES"])
+    with configured(platform, "datasets_process", PROCESSING_FUNCTION_BYTES="1"):
+        yield
 
 
 def test_a_job_finds_what_a_function_finds(

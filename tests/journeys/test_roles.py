@@ -32,7 +32,7 @@ from tests.journeys.checks.endpoint_updates import (
     endpoint_update_watching,
 )
 from tests.journeys.checks.world import World
-from tests.journeys.conftest import PARAMETERS, train, upload
+from tests.journeys.conftest import PARAMETERS, configured, train, upload
 from tests.journeys.records import Records, copy_unservable_model
 from tests.journeys.roles import (
     Permission,
@@ -204,7 +204,8 @@ def world(
     )
     features = {name: value for name, value in rows[0].items() if name != PARAMETERS["target"]}
     found = World(platform, owner, new_user("admin"), dataset, shared, job, endpoint, unservable, features, hub)
-    with found.standing_still():
+    # Checks that went red leave jobs behind, which wait for ever.
+    with found.standing_still(), configured(platform, "jobs", MAX_JOBS_PER_USER="1000"):
         yield found
     owner.call("DELETE", f"/endpoints/{endpoint['id']}")
 

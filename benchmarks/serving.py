@@ -34,10 +34,10 @@ PACKAGES = (
     "httptools==0.9.0",
 )
 SERVERS = Path(__file__).with_name("model_servers")
-ROUNDS = 5
+ROUNDS = 3
 SECONDS = 2.0
 CONNECTIONS = 16
-START_SECONDS = 60
+START_SECONDS = 120
 BODY = json.dumps({"instances": [[0.5] * 64]}).encode()
 
 
@@ -122,7 +122,7 @@ def serving(python: Path, program: str, argument: str) -> Iterator[int]:
             start_new_session=True,
         )
         try:
-            wait(lambda: measure(port, BODY, 1, 0.05).answered > 0, server, log)
+            wait(lambda: measure(port, BODY, 1, 0.5).answered > 0, server, log)
             yield port
         finally:
             os.killpg(server.pid, signal.SIGTERM)
@@ -142,7 +142,7 @@ def wait(ready: Callable[[], bool], server: "subprocess.Popen[bytes]", log: Path
                 return
         except (OSError, ValueError):
             time.sleep(0.1)
-    raise RuntimeError(log.read_text()[-2000:])
+    raise RuntimeError(f"{log.stem} does not answer: {log.read_text()[-2000:]}")
 
 
 def offline() -> float:

@@ -19,10 +19,10 @@ class Price:
     note: str
 
 
-def price(use: Use, instance_type: str, region: str | None = None) -> Price:
+def price(use: Use, instance_type: str | None, region: str | None = None) -> Price:
     """Return the price of an instance type, by default in the function's own region."""
     region = region or os.environ.get("AWS_REGION", "")
-    found = table()["regions"].get(region, {}).get(instance_type, {}).get(use)
+    found = table()["regions"].get(region, {}).get(instance_type or "", {}).get(use)
     if found is None:
         return Price(None, f"No estimate: the price table has no {use} price of {instance_type} in {region}.")
     source = table()["sources"][found["source"]]

@@ -13,7 +13,7 @@ from lambdas.common.environment import variable
 from lambdas.common.errors import BadRequest, Conflict, NotFound, TooLarge
 from lambdas.common.ids import new_id
 from lambdas.common.store import now
-from lambdas.endpoints import service
+from lambdas.endpoints import invocation
 from lambdas.endpoints.endpoint_request import inferences_prefix
 from lambdas.endpoints.schemas import Endpoint, Inference, InferenceCreate, InputUpload
 
@@ -25,10 +25,10 @@ REASON_BYTES = 4000
 
 def submit(endpoint: Endpoint, body: bytes, content_type: str, accept: str, url: str) -> Inference:
     """Store an input and let the model answer it later. Raises Conflict, TooLarge."""
-    service.refuse_unless_serving(endpoint)
-    if len(body) > service.MAX_BODY:
+    invocation.refuse_unless_serving(endpoint)
+    if len(body) > invocation.MAX_BODY:
         raise TooLarge(
-            f"The body is larger than {service.MAX_BODY} bytes; POST {url} gives a URL to upload up to 1 GB to."
+            f"The body is larger than {invocation.MAX_BODY} bytes; POST {url} gives a URL to upload up to 1 GB to."
         )
     id = new_id("inf")
     stored = {"ContentType": content_type, "Metadata": {"accept": accept}}
@@ -39,7 +39,7 @@ def submit(endpoint: Endpoint, body: bytes, content_type: str, accept: str, url:
 def begin(endpoint: Endpoint, request: InferenceCreate, url: str) -> Inference:
     """Return where a large input is to be uploaded; `start` then lets the model answer it. Raises Conflict."""
     refuse_unless_async(endpoint)
-    service.refuse_unless_serving(endpoint)
+    invocation.refuse_unless_serving(endpoint)
     id = new_id("inf")
     headers = {"content-type": request.content_type, "x-amz-meta-accept": request.accept}
     signed = aws.s3_presigner().generate_presigned_url(
@@ -60,7 +60,7 @@ def begin(endpoint: Endpoint, request: InferenceCreate, url: str) -> Inference:
 def start(endpoint: Endpoint, id: str, url: str) -> Inference:
     """Let the model answer an input that was uploaded; again, it changes nothing. Raises Conflict, NotFound."""
     refuse_unless_async(endpoint)
-    service.refuse_unless_serving(endpoint)
+    invocation.refuse_unless_serving(endpoint)
     if called(endpoint, id):
         return find(endpoint, id, url)
     found = objects.find(bucket(), key(endpoint, id, "input"))
@@ -102,7 +102,7 @@ def find(endpoint: Endpoint, id: str, url: str) -> Inference:
         return inference.model_copy(update={"status": "completed", "output_url": signed})
     failure = objects.find(bucket(), key_of(said["failure"])) if said["failure"] else None
     if failure:
-        reason = service.message_of(failure["Body"].read(REASON_BYTES).decode(errors="replace"))
+        reason = invocation.message_of(failure["Body"].read(REASON_BYTES).decode(errors="replace"))
         return inference.model_copy(update={"status": "failed", "reason": reason})
     if datetime.now(UTC) - datetime.fromisoformat(said["called_at"]) > LONGEST:
         reason = "There is no answer in the longest time that SageMaker gives a call; send it again."

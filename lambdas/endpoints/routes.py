@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 
 from lambdas.common.dependencies import Caller, Writer
 from lambdas.common.pages import Cursor, Limit, Page
-from lambdas.endpoints import inferences, invocations, leases, logs, rest, service, token, updates
+from lambdas.endpoints import inferences, invocation, invocations, leases, logs, rest, service, token, updates
 from lambdas.endpoints.invocations import EndpointMetrics
 from lambdas.endpoints.lifetimes import Forecast, LeaseUpdate
 from lambdas.endpoints.logs import EndpointLogLine
@@ -132,7 +132,7 @@ def invoke_endpoint(
     if endpoint.kind == "async":
         taken = inferences.submit(endpoint, body, content_type, accept, inferences_url(endpoint, request))
         return JSONResponse(taken.model_dump(), 202, {"Location": taken.url})
-    prediction = service.invoke(endpoint, body, content_type, accept)
+    prediction = invocation.invoke(endpoint, body, content_type, accept)
     return Response(prediction.body, media_type=prediction.content_type)
 
 

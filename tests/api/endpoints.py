@@ -12,7 +12,7 @@ import boto3
 import pytest
 
 from lambdas.common import aws, waits, workflows
-from lambdas.endpoints import awake, tasks
+from lambdas.endpoints import awake, resources, tasks
 from lambdas.endpoints.schemas import Endpoint
 from lambdas.endpoints.service import ENDPOINTS
 from lambdas.models.records import MODELS
@@ -126,7 +126,7 @@ def record(endpoint: dict[str, Any]) -> Endpoint:
 def settled(endpoint: Endpoint) -> str | None:
     """Return SageMaker's status of an endpoint once nothing is under way there; None when it has none."""
     deadline = time.monotonic() + 20
-    while (found := tasks.describe(endpoint.endpoint_name)) and found["EndpointStatus"] in ("Creating", "Deleting"):
+    while (found := resources.describe(endpoint.endpoint_name)) and found["EndpointStatus"] in ("Creating", "Deleting"):
         assert time.monotonic() < deadline, found
         time.sleep(0.02)
     return found["EndpointStatus"] if found else None

@@ -11,7 +11,7 @@ import pytest
 
 from lambdas.common import waits, workflows
 from lambdas.common.errors import NotFound
-from lambdas.endpoints import registration_tasks, tasks
+from lambdas.endpoints import registration_tasks, resources, tasks
 from lambdas.endpoints.registration_handler import handler
 from lambdas.endpoints.service import ENDPOINTS
 from lambdas.jobs.registrations import REGISTRATIONS, Registration
@@ -106,7 +106,9 @@ def deploy_now(owner: str, id: str) -> None:
     tasks.deploy(event | {"step": "create_model"}, None)
     tasks.deploy(event | {"step": "create_endpoint", "token": "none"}, None)
     until(
-        lambda: tasks.describe(f"slipway-test-{id}"), lambda found: found and found["EndpointStatus"] != "Creating", 120
+        lambda: resources.describe(f"slipway-test-{id}"),
+        lambda found: found and found["EndpointStatus"] != "Creating",
+        120,
     )
     tasks.deploy(event | {"step": "in_service"}, None)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lambdas.common.errors import NotFound
-from lambdas.endpoints import tasks
+from lambdas.endpoints import resources, tasks
 from lambdas.endpoints.service import ENDPOINTS
 from lambdas.jobs.registrations import REGISTRATIONS, Registration
 from lambdas.models.records import MODELS
@@ -173,7 +173,7 @@ def step(job: Registration, name: str, **more: str) -> None:
 
 
 def settled(name: str) -> None:
-    until(lambda: tasks.describe(name), lambda found: not found or found["EndpointStatus"] != "Creating", 120)
+    until(lambda: resources.describe(name), lambda found: not found or found["EndpointStatus"] != "Creating", 120)
 
 
 def before(api: Api, name: str) -> Try:

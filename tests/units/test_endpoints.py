@@ -5,8 +5,8 @@ import pytest
 from lambdas.common.errors import BadRequest, ContainerFailed
 from lambdas.common.workflows import reason_of
 from lambdas.endpoints import endpoint_request, updates
+from lambdas.endpoints.invocation import container_error
 from lambdas.endpoints.schemas import Autoscaling, Endpoint, ModelReference, Serverless, Update
-from lambdas.endpoints.service import container_error
 from tests.aws_requests import faults
 
 DEPLOYMENT = endpoint_request.Deployment(

@@ -265,7 +265,8 @@ def job_watching(world: World) -> None:
             prioritised(world, behind)
             still: dict[str, Any] = {"status": "running", "stage": "training", "progress": {"sequence": 0}}
             still |= {"started_at": "2026-01-01T00:00:00Z"}
-            world.records.change("jobs", world.user_id, silent, **still, log_stream=None)
+            attempts = world.record("jobs", world.job["id"])["attempts"]  # its stream is to be found
+            world.records.change("jobs", world.user_id, silent, **still, log_stream=None, attempts=attempts)
             world.records.change("jobs", world.user_id, heard, **still, log_stream=log_stream(world))
             world.invoke("jobs_watch", {"detail-type": "Scheduled Event"})
             expect(priority_at_batch(world, batch_job) == HIGH, "Batch knows its priority")

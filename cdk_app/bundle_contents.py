@@ -80,6 +80,7 @@ CONTENTS = {
                 "sagemaker",
                 "sagemaker-runtime",
                 "stepfunctions",
+                "sts",
             }
         ),
     ),

@@ -12,7 +12,7 @@ from cdk_app.constructs.acknowledge import acknowledge_wildcards
 from cdk_app.settings import Settings
 from stacks.execution_role import allow
 from stacks.functions import Functions
-from stacks.grants import WILDCARDS
+from stacks.wildcards import WILDCARDS
 
 LONGEST = cdk.Duration.hours(1)  # of a session that a role's session begins
 CALL = "CallWithBearerToken has no resource type in IAM: `*` is the only form."

@@ -72,6 +72,13 @@ def settled(endpoint: Endpoint, at: datetime) -> dict[str, Any]:
     }
 
 
+def passing(endpoint: Endpoint, at: datetime) -> dict[str, Any]:
+    """Return the changes of an endpoint that runs on, on other instances perhaps: its hours until now are counted."""
+    if endpoint.started_at is None:
+        return {}
+    return {"instance_hours": endpoint.instance_hours + hours_running(endpoint, at), "started_at": iso(at)}
+
+
 def hours_running(endpoint: Endpoint, at: datetime) -> float:
     """Return the instance-hours of the present run."""
     if endpoint.started_at is None:

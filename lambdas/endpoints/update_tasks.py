@@ -3,10 +3,11 @@
 Whatever breaks, the last step looks what SageMaker serves, keeps the record true to it and removes the other.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 
 from lambdas.common import aws, waits, workflows
-from lambdas.endpoints import endpoint_request, resources, service, updates
+from lambdas.endpoints import awake, endpoint_request, leases, resources, service, updates
 from lambdas.endpoints.schemas import Endpoint
 from lambdas.endpoints.service import ENDPOINTS
 
@@ -80,6 +81,7 @@ def succeed(endpoint: Endpoint) -> None:
     changes = {name: getattr(new, name) for name in (*updates.CHANGED, "deployment")}
     if problem:
         changes["autoscaling"] = None
+    changes |= leases.passing(endpoint, datetime.now(UTC))
     settled = {"status": "in_service", "reason": problem, "update": None}
     ENDPOINTS.update(endpoint, waits.closing(endpoint.id), *released, **changes | settled)
 
@@ -100,7 +102,9 @@ def lost(endpoint: Endpoint, described: dict[str, Any] | None) -> None:
     """Store that nothing serves any more. Both deployments stay, and are held, until the endpoint is taken down."""
     why = (described or {}).get("FailureReason", "SageMaker has no such endpoint any more.")
     reason = f"The update failed: {why}"[:1000]
-    ENDPOINTS.update(endpoint, waits.closing(endpoint.id), status="failed", reason=reason)
+    ended = leases.settled(endpoint, datetime.now(UTC))
+    writes = [waits.closing(endpoint.id), awake.removing(endpoint.id)]
+    ENDPOINTS.update(endpoint, *writes, status="failed", reason=reason, **ended)
 
 
 def remove_deployment(new: Endpoint, unused: Endpoint) -> None:

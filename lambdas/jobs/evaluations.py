@@ -17,7 +17,7 @@ from lambdas.common.instances import InstanceType, allowed_instance_type
 from lambdas.common.store import now
 from lambdas.common.transactions import transact_in_turn
 from lambdas.datasets import service as datasets
-from lambdas.jobs import artefacts, limits, service
+from lambdas.jobs import artefacts, limits, runs, service
 from lambdas.jobs.schemas import DAY, DisplayName, Job, Priority, RegisteredModel, TrainingType
 from lambdas.models import service as models
 from lambdas.models.schemas import Evaluation, ModelReference, ModelVersion
@@ -78,7 +78,8 @@ def create(caller: Caller, request: EvaluationCreate) -> Job:
         model=RegisteredModel(id=version.id, model_id=version.model_id, version=version.version),
     )
     held = [datasets.hold(data.dataset, id), models.hold(version, id)]
-    transact_in_turn(service.JOBS.creation(job), *held, waits.opening(id, job.owner), *limits.charging(job))
+    begun = [waits.opening(id, job.owner), *limits.charging(job), *runs.begun(job)]
+    transact_in_turn(service.JOBS.creation(job), *held, *begun)
     workflows.start(service.TRAIN, job.owner, id)
     return job
 

@@ -110,6 +110,8 @@ def stage(aws_endpoint: str) -> Iterator[None]:
         "STALLED_AFTER_MINUTES": "30",
         "LOG_RETENTION_DAYS": "30",
         "EXECUTION_ROLE_ARN": "arn:aws:iam::000000000000:role/execution",
+        "LLM_SERVER": "huggingface",
+        "LLM_IMAGE": "000000000000.dkr.ecr.us-east-1.amazonaws.com/slipway:huggingface",
         "ENDPOINT_LEASE_HOURS": "24",
         "ENDPOINT_IDLE_MINUTES": "60",
     }.items():

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,7 @@ class Serving:
 
     def recover(self) -> None:
         """Whatever ran is dead: reconcile until everything of the user is at rest, as the schedule does."""
+        left: list[str] = []
         for _ in range(50):
             left = [id for owner, id in waits.under_way("ep-") if owner == self.owner]
             if not left:
@@ -177,7 +178,7 @@ def processes_in(folder: Path) -> list[int]:
     return found
 
 
-def platform(folder: Path, aws: str, serve: str) -> Iterator[ServicesProcess]:
+def platform(folder: Path, aws: str, serve: str) -> Generator[ServicesProcess, None, None]:
     """Our SageMaker as a program, on the stage's S3 and CloudWatch; boto3 finds it while this is suspended."""
     services = ServicesProcess(folder, aws)
     os.environ["IMAGES"] = json.dumps({"tabular": services.image("tabular", serve=serve)})

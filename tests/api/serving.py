@@ -178,7 +178,7 @@ def processes_in(folder: Path) -> list[int]:
     return found
 
 
-def platform(folder: Path, aws: str, serve: str) -> Generator[ServicesProcess]:
+def platform(folder: Path, aws: str, serve: str) -> Generator[ServicesProcess, None, None]:
     """Our SageMaker as a program, on the stage's S3 and CloudWatch; boto3 finds it while this is suspended."""
     services = ServicesProcess(folder, aws)
     os.environ["IMAGES"] = json.dumps({"tabular": services.image("tabular", serve=serve)})

@@ -13,7 +13,7 @@ def copy(world: World, *, token: str | None = NO_TOKEN, serves: str | None = Non
     reference = {"model_id": model["model_id"], "version": model["version"], "user_id": world.user_id}
     archive = f"s3://{world.platform.outputs['ModelsBucket']}/{model['model_archive']}"
     made_of = {"model": reference, "model_version_id": world.unservable, "artefact": archive, "holds_model": True}
-    id = world.copy("endpoints", world.endpoint["id"], token=token, **made_of, **changes)
+    id = world.copy("endpoints", world.endpoint["id"], token=token, **made_of | changes)
     world.records.change("endpoints", world.user_id, id, endpoint_name=serves or f"slipway-local-{id}")
     return id
 

@@ -79,6 +79,7 @@ CONTENTS = {
                 "sagemaker",
                 "sagemaker-runtime",
                 "stepfunctions",
+                "sts",
             }
         ),
     ),

@@ -35,6 +35,7 @@ from local.outputs import Deployment
 from local.sagemaker.protocol import Stream
 from local.sagemaker.service import SageMaker
 from local.state import JOURNAL_BYTES, Journal, Snapshots
+from local.streams import send_stream
 
 logger = logging.getLogger("slipway.emulator")
 
@@ -238,9 +239,7 @@ def authorised(service: str, handler: Handler) -> Handler:
                 return iam_actions.access_denied_response(service, wanted, caller, "", resource_arn=arn)
         status, answer_headers, answer = await handler(method, path, {**headers, CALLER_HEADER: caller}, body, query)
         if isinstance(answer, Stream):
-            answer = object_hooks.responses.StreamingResponse(
-                functools.partial(object_hooks.send_stream, answer.pieces)
-            )
+            answer = responses.StreamingResponse(functools.partial(send_stream, answer.pieces))
         return status, answer_headers, answer
 
     return authorised

@@ -34,7 +34,7 @@ DIFFERENCES = {
     "Resources/*/Properties/Environment/Variables/AUTO_CONFIRM": "a setting: no mail is sent on one's own machine",
     "Resources/*/Properties/Environment/Variables/IMPORT_BUCKETS": "a setting: one's own machine has a bucket to try",
     "Resources/*/Properties/Environment/Variables/LLM_SERVER": "a setting: one's own machine has no GPU for vLLM",
-    "Resources/*/Properties/Environment/Variables/LLM_IMAGE": "the image of that setting",
+    "Resources/*/Properties/Environment/Variables/LLM_IMAGE/*": "the image of that setting",
     "Resources/*/Properties/AdminCreateUserConfig/AllowAdminCreateUserOnly": "the pool's side of SIGN_UP",
 }
 # What MiniStack 1.5.33 and the resource handlers of local/emulator_hooks.py can make.

@@ -84,4 +84,4 @@ def signed(credentials: dict[str, Any], region: str, seconds: int) -> str:
     key = Credentials(credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"])
     call = AWSRequest("POST", f"https://{HOST}/", headers={"host": HOST}, params={"Action": "CallWithBearerToken"})
     SigV4QueryAuth(key, "sagemaker", region, expires=seconds).add_auth(call)
-    return PREFIX + base64.b64encode(f"{call.url.removeprefix('https://')}&Version=1".encode()).decode()
+    return PREFIX + base64.b64encode(f"{str(call.url).removeprefix('https://')}&Version=1".encode()).decode()

@@ -69,7 +69,7 @@ def call(seconds: int = 900, region: str = "us-east-1", service: str = "sagemake
     host = bearer_tokens.HOST
     request = AWSRequest("POST", f"https://{host}/", headers={"host": host}, params={"Action": "CallWithBearerToken"})
     SigV4QueryAuth(credentials, service, region, expires=seconds).add_auth(request)
-    return f"{request.url.removeprefix('https://')}&Version=1"
+    return f"{str(request.url).removeprefix('https://')}&Version=1"
 
 
 def token(text: str) -> str:

@@ -248,7 +248,7 @@ def authorised(service: str, handler: Handler) -> Handler:
                 return iam_actions.access_denied_response(service, wanted, caller, "", resource_arn=arn)
         status, answer_headers, answer = await handler(method, path, {**headers, CALLER_HEADER: caller}, body, query)
         if isinstance(answer, Stream):
-            answer = object_hooks.responses.StreamingResponse(functools.partial(send_stream, answer.pieces))
+            answer = responses.StreamingResponse(functools.partial(send_stream, answer.pieces))
         return status, answer_headers, answer
 
     return authorised

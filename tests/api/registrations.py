@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
-from lambdas.common import waits, workflows
+from lambdas.common import aws, waits, workflows
 from lambdas.common.errors import NotFound
 from lambdas.endpoints import registration_tasks, resources, tasks
 from lambdas.endpoints.registration_handler import handler
@@ -43,10 +43,12 @@ def sagemaker(folder: Path) -> Iterator[ServicesProcess]:
         patch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", services.url)
         patch.setenv("IMAGES", f'{{"tabular": "{services.image("server", serve=SERVE)}"}}')
         patch.setenv("EXECUTION_ROLE_ARN", "arn:aws:iam::000000000000:role/execution")
+        aws.client.cache_clear()
         try:
             yield services
         finally:
             services.close()
+            aws.client.cache_clear()
 
 
 def registering(user: ApiClient) -> ApiClient:

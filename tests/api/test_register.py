@@ -122,7 +122,7 @@ class TestWorkflow:
     def test_a_version_that_cannot_be_served_is_refused_at_once(self, api: Api, ada: ApiClient) -> None:
         version = registry.ready(api("models", username=ada.username))
         answer = registering(ada).post("/register", {"name": "Iris", "model": reference(version)})
-        assert (answer.status, "cannot serve it" in answer.body["detail"]) == (409, True)
+        assert (answer.status, "cannot be served" in answer.body["detail"]) == (409, True)
         assert of(ada.username) == [] and under_way(ada.username) == []
 
     def test_an_endpoint_that_fails_fails_the_job(self, api: Api, ada: ApiClient) -> None:

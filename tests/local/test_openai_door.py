@@ -67,12 +67,11 @@ def ask(method: str = "POST", path: str = CHAT, **headers: str) -> tuple[int, An
         raise AssertionError("the emulator was asked")
 
     sagemaker: Any = None
-    door = openai_door(app, sagemaker, check)
 
-    async def ask() -> None:
-        await door(scope(path, method, **headers), receive, send)
+    async def asked() -> None:
+        await openai_door(app, sagemaker, check)(scope(path, method, **headers), receive, send)
 
-    asyncio.run(ask())
+    asyncio.run(asked())
     return messages[0]["status"], json.loads(messages[1]["body"]), checked
 
 

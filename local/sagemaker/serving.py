@@ -135,6 +135,7 @@ class Serving:
             while piece := await in_invocation_thread(answer.read1, PIECE):
                 yield piece
         finally:  # a container whose listener is gone learns of it by the closed connection
+            answer.close()
             self._finish(connection)
 
     def _finish(self, connection: http.client.HTTPConnection) -> None:

@@ -134,11 +134,12 @@ def test_an_error_before_the_first_piece_is_the_models_error(services: Services,
 
 
 def test_an_error_in_the_middle_ends_the_stream_with_it(services: Services, endpoint: str) -> None:
-    events = iter(invoke(services, endpoint, pieces=5, break_before=2)["Body"])
+    stream = invoke(services, endpoint, pieces=5, break_before=2)["Body"]
     received = []
     with pytest.raises(EventStreamError, match="ModelStreamError"):
-        for event in events:
+        for event in stream:
             received.append(event["PayloadPart"]["Bytes"])
+    stream.close()
     assert b"".join(received) == b"/invocations 0;/invocations 1;"
 
 

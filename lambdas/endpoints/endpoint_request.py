@@ -66,7 +66,7 @@ def model_data(artefact: str) -> dict[str, Any]:
 def container(endpoint: Endpoint, to: Deployment) -> dict[str, Any]:
     """Return what serves the model: the image that trained it, or language models' own."""
     if endpoint.llm:
-        return llm.container(to.llm_image, endpoint.artefact, endpoint.llm)
+        return llm.container(to.llm_image, model_data(endpoint.artefact), endpoint.llm)
     image = image_for(to.images, endpoint.image_family, endpoint.instance_type or "")
     return {"Image": image, **model_data(endpoint.artefact)}
 

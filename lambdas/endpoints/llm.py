@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from lambdas.common.environment import variable
 from lambdas.common.errors import BadRequest, Conflict
 from lambdas.common.instances import has_gpu
+from lambdas.endpoints.servable import Servable
 from lambdas.models.schemas import ModelVersion
 
 KINDS = {"model_based"}
@@ -40,7 +41,7 @@ class LlmSettings(BaseModel):
 
 
 def checked(
-    kind: str, settings: LlmSettings | None, version: ModelVersion, instance_type: str | None
+    kind: str, settings: LlmSettings | None, version: ModelVersion, served: Servable, instance_type: str | None
 ) -> LlmSettings | None:
     """Return the settings of an endpoint of that kind, None for one of another kind.
 
@@ -50,16 +51,11 @@ def checked(
         if settings is not None:
             raise wrong("llm", f"llm belongs to kind {' or '.join(sorted(KINDS))}.")
         return None
-    if not generates_text(version):
+    if not served.generates_text:
         raise Conflict(f"{version.model_id} {version.version} generates no text; deploy it with kind realtime.")
     if variable("LLM_SERVER") == "vllm" and not has_gpu(instance_type or ""):
         raise wrong("instance_type", f"vLLM needs an instance type with GPUs, and {instance_type} has none.")
     return settings or LlmSettings()
-
-
-def generates_text(version: ModelVersion) -> bool:
-    """Return whether a version is a language model: those that training makes are all judged by perplexity."""
-    return version.primary_metric is not None and version.primary_metric.name == "test_perplexity"
 
 
 def wrong(field: str, message: str) -> BadRequest:
@@ -67,13 +63,13 @@ def wrong(field: str, message: str) -> BadRequest:
     return BadRequest(message, errors=[{"field": field, "message": message}])
 
 
-def container(image: str, artefact: str, settings: LlmSettings) -> dict[str, Any]:
+def container(image: str, model_data: dict[str, Any], settings: LlmSettings) -> dict[str, Any]:
     """Return the container of a model for AWS's image with vLLM.
 
     Its entry point makes an argument of each `SM_VLLM_*` variable, and takes the model from /opt/ml/model, where
-    SageMaker unpacks ModelDataUrl (aws/deep-learning-containers, docs/vllm/deployment/sagemaker.md).
+    SageMaker lays it (aws/deep-learning-containers, docs/vllm/deployment/sagemaker.md).
     """
-    return {"Image": image, "ModelDataUrl": artefact, "Environment": environment(settings)}
+    return {"Image": image, **model_data, "Environment": environment(settings)}
 
 
 def environment(settings: LlmSettings) -> dict[str, str]:

@@ -7,13 +7,12 @@ step, and can be repeated. So whoever looks, its request, its workflow or the sc
 import hashlib
 import json
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 from lambdas.common import workflows
 from lambdas.common.errors import Conflict, NotFound, SlipwayError, Stale, Unavailable
 from lambdas.common.identity import Caller
 from lambdas.common.ids import new_id
-from lambdas.common.instances import allowed_instance_type
 from lambdas.common.store import now
 from lambdas.endpoints import service
 from lambdas.endpoints.registration_schemas import RegisterCreate
@@ -97,9 +96,9 @@ def new_registration(caller: Caller, request: RegisterCreate, content: str, poin
     """Return the registration that a request stands for; raises what `register` raises."""
     of_endpoint = set(EndpointCreate.model_fields) - {"model"}
     version = version_of(caller, request)
+    instance_type = service.instance_type_of(caller, request) if request.deploy else None
     if version and request.deploy and version.status == "ready":
-        service.accepted_risk(version, caller, request.accept_risk)
-        service.servable(version)
+        service.checked(caller, request, version, instance_type)
     return Registration(
         owner=caller.username,
         id=new_id("reg"),
@@ -109,7 +108,7 @@ def new_registration(caller: Caller, request: RegisterCreate, content: str, poin
         deploy=request.deploy,
         role=caller.role,
         wanted=request.model_dump(mode="json", include=of_endpoint, exclude_unset=True),
-        instance_type=allowed_instance_type(request.instance_type, caller) if request.deploy else None,
+        instance_type=instance_type,
         pointer=pointer,
         content=content,
         new_model=version is None,
@@ -218,8 +217,8 @@ def deployed(registration: Registration, version: ModelVersion) -> Registration:
     changes = {"status": "running", "stage": "deploying", "endpoint_id": id, "model": named(version)}
     changes |= {"started_at": registration.started_at or now()}
     try:
-        instance_type = cast(str, registration.instance_type)  # decided, and allowed, when it was asked for
-        service.begin(caller, request, instance_type, id, STORE.change(registration, **changes))
+        note = STORE.change(registration, **changes)
+        service.begin(caller, request, registration.instance_type, id, note)  # it was allowed when it was asked for
     except (Stale, Unavailable):
         pass  # somebody else moved it on, or that passes: the next look sees
     except SlipwayError as error:

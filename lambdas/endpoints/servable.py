@@ -71,6 +71,8 @@ class Servable:
     image_family: str
     artefact: str
     """The s3:// address of model.tar.gz; of a prefix, with a slash at its end, where the files lie as they are."""
+    generates_text: bool = False
+    """Whether it is a language model, whose files lie at the top: what vLLM serves."""
 
 
 def servable(version: ModelVersion, files: list[ModelFile], document: Document, bucket: str) -> Servable:
@@ -83,11 +85,12 @@ def servable(version: ModelVersion, files: list[ModelFile], document: Document, 
         raise Conflict(f"{name} is {version.status}; only a ready version can be deployed.")
     address = f"s3://{bucket}/{version.model_archive or version.prefix}"
     if version.image is not None and version.model_archive is not None:
-        return Servable(version.image, address)
+        return Servable(version.image, address, generates_text=version.training_type == "llm")
     family, reason = chosen(files, document)
     if family is None:
         raise Conflict(f"{name} cannot be served: {reason}")
-    return Servable(family, address)
+    at_the_top = root({file.filename for file in files}, "config.json") == ""
+    return Servable(family, address, generates_text=at_the_top and is_causal(document))
 
 
 def chosen(files: list[ModelFile], document: Document) -> tuple[str | None, str]:
@@ -158,6 +161,12 @@ def model_fault(names: set[str], root: str, config: dict[str, Any]) -> str | Non
     if not any(root + name in names for name in needed):
         return f"{' or '.join(needed[:2])} is missing beside its config.json."
     return None
+
+
+def is_causal(document: Document) -> bool:
+    """Return whether the config.json at the top is a language model's."""
+    architecture = (document("config.json").get("architectures") or [""])[0]
+    return any(task == "text-generation" and str(architecture).endswith(end) for end, task in TASKS.items())
 
 
 def root(names: set[str], marker: str) -> str | None:

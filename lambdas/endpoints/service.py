@@ -12,6 +12,7 @@ from lambdas.common.transactions import Write
 from lambdas.endpoints import awake, leases, llm
 from lambdas.endpoints import servable as rules
 from lambdas.endpoints.awake import awake_endpoints as awake_endpoints  # the statistics call it
+from lambdas.endpoints.llm import LlmSettings
 from lambdas.endpoints.schemas import AcceptedRisk, Autoscaling, Endpoint, EndpointCreate, Serverless
 from lambdas.endpoints.servable import Servable
 from lambdas.models import service as models
@@ -27,21 +28,19 @@ def create(caller: Caller, request: EndpointCreate) -> Endpoint:
     Raises NotFound for a model the caller may not see, Conflict for one that cannot be served, BadRequest for an
     instance type that the caller may not have, or a longer lease than the stage allows.
     """
-    serverless = request.kind == "serverless"
-    instance_type = None if serverless else allowed_instance_type(request.instance_type, caller)
-    return begin(caller, request, instance_type, new_id("ep"))
+    return begin(caller, request, instance_type_of(caller, request), new_id("ep"))
+
+
+def instance_type_of(caller: Caller, request: EndpointCreate) -> str | None:
+    """Return what an endpoint is to run on, None for a serverless one; raises BadRequest for what is not allowed."""
+    return None if request.kind == "serverless" else allowed_instance_type(request.instance_type, caller)
 
 
 def begin(caller: Caller, request: EndpointCreate, instance_type: str | None, id: str, *also: Write) -> Endpoint:
     """Do as `create`, on an instance type that was allowed before, and together with `also` or not at all."""
     owner = request.model.user_id or caller.username
     version = models.find(caller, owner, request.model.model_id, request.model.version)
-    check_scaling(request.autoscaling, request.instance_count)
-    risk = accepted_risk(version, caller, request.accept_risk)
-    if request.kind == "serverless":
-        refuse_unless_clean(version)
-    served = servable(version)
-    settings = llm.checked(request.kind, request.llm, version, instance_type)
+    risk, served, settings = checked(caller, request, version, instance_type)
     endpoint = Endpoint(
         owner=caller.username,
         id=id,
@@ -66,6 +65,18 @@ def begin(caller: Caller, request: EndpointCreate, instance_type: str | None, id
     ENDPOINTS.create(endpoint, *writes, *also)
     workflows.start("DEPLOY_WORKFLOW_ARN", endpoint.owner, id)
     return endpoint
+
+
+def checked(
+    caller: Caller, request: EndpointCreate, version: ModelVersion, instance_type: str | None
+) -> tuple[AcceptedRisk | None, Servable, LlmSettings | None]:
+    """Return the risk that is accepted, what serves a version and how; raises BadRequest, Conflict where it cannot."""
+    check_scaling(request.autoscaling, request.instance_count)
+    risk = accepted_risk(version, caller, request.accept_risk)
+    if request.kind == "serverless":
+        refuse_unless_clean(version, caller)
+    served = servable(version)
+    return risk, served, llm.checked(request.kind, request.llm, version, served, instance_type)
 
 
 def accepted_risk(version: ModelVersion, caller: Caller, accepts: bool) -> AcceptedRisk | None:
@@ -101,9 +112,9 @@ def servable(version: ModelVersion) -> Servable:
     return rules.servable(version, models.shown_files(version), lambda name: models.document(version, name), bucket)
 
 
-def refuse_unless_clean(version: ModelVersion) -> None:
+def refuse_unless_clean(version: ModelVersion, caller: Caller) -> None:
     """Raise Conflict for a version that may not be served without network isolation."""
-    if not models.trusted(version):
+    if not models.trusted(version) or is_foreign_script(version, caller):
         raise Conflict(
             f"A serverless endpoint cannot be cut off from the network, so only versions that the scanner calls clean "
             f"are served there, and {version.model_id} {version.version} is {version.verdict}. Use kind realtime."

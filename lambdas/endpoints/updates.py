@@ -86,9 +86,9 @@ def deployable(caller: Caller, endpoint: Endpoint, model: ModelReference, accept
     version = version_of(caller, model)
     risk = service.accepted_risk(version, caller, accept_risk)
     if not endpoint.network_isolation:
-        service.refuse_unless_clean(version)
+        service.refuse_unless_clean(version, caller)
     served = service.servable(version)
-    llm.checked(endpoint.kind, endpoint.llm, version, endpoint.instance_type)
+    llm.checked(endpoint.kind, endpoint.llm, version, served, endpoint.instance_type)
     return {
         "model": ModelReference(model_id=version.model_id, version=version.version, user_id=version.owner),
         "model_version_id": version.id,

@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from lambdas.common.errors import BadRequest, Conflict, ContainerFailed
 from lambdas.endpoints import endpoint_request, generation, llm, token
 from lambdas.endpoints.llm import LlmSettings
-from lambdas.models.schemas import ModelVersion, PrimaryMetric
+from lambdas.endpoints.servable import Servable
+from lambdas.models.schemas import ModelVersion
 from tests.aws_requests import faults
 from tests.units.test_endpoints import DEPLOYMENT, ENDPOINT
 
@@ -131,24 +132,34 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
         LlmSettings(**settings)
 
 
-def version(metric: str) -> ModelVersion:
-    figure = PrimaryMetric(name=metric, value=1.0, direction="min")
-    fields: dict[str, Any] = {"name": "m", "framework": "pytorch", "model_type": "nlp", "status": "ready"}
-    return ModelVersion(owner="ada", id="mdl-1", model_id="m", version="v1", primary_metric=figure, **fields)
+MODEL = ModelVersion(
+    owner="ada",
+    id="mdl-1",
+    model_id="m",
+    version="v1",
+    name="m",
+    framework="pytorch",
+    model_type="nlp",
+    status="ready",
+)
+
+
+def checked(kind: str, settings: LlmSettings | None, instance_type: str, generates_text: bool = True) -> Any:
+    served = Servable("huggingface", "s3://models/ada/m/v1/model.tar.gz", generates_text)
+    return llm.checked(kind, settings, MODEL, served, instance_type)
 
 
 def test_vllm_serves_language_models_on_gpus_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLM_SERVER", "vllm")
-    model = version("test_perplexity")
-    assert llm.checked("model_based", None, model, "ml.g5.xlarge") == LlmSettings()
+    assert checked("model_based", None, "ml.g5.xlarge") == LlmSettings()
     with pytest.raises(BadRequest, match="needs an instance type with GPUs"):
-        llm.checked("model_based", None, model, "ml.m5.large")
+        checked("model_based", None, "ml.m5.large")
     with pytest.raises(Conflict, match="generates no text"):
-        llm.checked("model_based", None, version("test_accuracy"), "ml.g5.xlarge")
+        checked("model_based", None, "ml.g5.xlarge", generates_text=False)
     with pytest.raises(BadRequest, match="belongs to kind model_based"):
-        llm.checked("realtime", LlmSettings(), model, "ml.g5.xlarge")
+        checked("realtime", LlmSettings(), "ml.g5.xlarge")
     monkeypatch.setenv("LLM_SERVER", "huggingface")
-    assert llm.checked("model_based", None, model, "ml.m5.large") == LlmSettings()
+    assert checked("model_based", None, "ml.m5.large") == LlmSettings()
 
 
 # -------------------------------------------------------------------------------------------------------------- tokens

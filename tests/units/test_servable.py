@@ -72,6 +72,15 @@ def test_what_was_trained_here_is_served_by_the_image_that_trained_it() -> None:
     assert found == Servable("huggingface", "s3://models/ada/brought/v1/model.tar.gz")
 
 
+def test_language_models_are_known_whoever_trained_them() -> None:
+    files = ("config.json", "model.safetensors", "tokenizer.json")
+    assert served(*files, documents={"config.json": {"architectures": ["LlamaForCausalLM"]}}).generates_text
+    assert not served(*files, documents={"config.json": BERT}).generates_text
+    trained = {"image": "huggingface", "model_archive": "ada/brought/v1/model.tar.gz"}
+    assert served(**trained, training_type="llm").generates_text
+    assert not served(**trained, training_type="ner").generates_text
+
+
 def test_a_custom_jobs_model_is_served_from_its_archive_by_the_files_in_it() -> None:
     archive = "ada/brought/v1/model.tar.gz"
     assert served("model.txt", model_archive=archive) == Servable("tabular", f"s3://models/{archive}")

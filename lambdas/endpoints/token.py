@@ -16,6 +16,7 @@ from lambdas.common import aws
 from lambdas.common.environment import variable
 from lambdas.common.errors import Conflict
 from lambdas.common.store import iso
+from lambdas.endpoints.invocation import SERVING
 from lambdas.endpoints.schemas import Endpoint
 
 HOST = "sagemaker.amazonaws.com"
@@ -41,7 +42,7 @@ class Token(BaseModel):
 
 def mint(endpoint: Endpoint, seconds: int) -> Token:
     """Return a token for one endpoint; raises Conflict when it is not in service."""
-    if endpoint.status != "in_service":
+    if endpoint.status not in SERVING:
         raise Conflict(f"The endpoint {endpoint.id} is {endpoint.status}; take a token once it is in_service.")
     session = aws.client("sts").assume_role(
         RoleArn=variable("TOKEN_ROLE_ARN"),

@@ -3,24 +3,20 @@
 import io
 import tarfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import boto3
-import pytest
 
-from lambdas.common import aws, waits, workflows
+from lambdas.common import waits, workflows
 from lambdas.endpoints import awake, resources, tasks
 from lambdas.endpoints.schemas import Endpoint
 from lambdas.endpoints.service import ENDPOINTS
 from lambdas.models.records import MODELS
 from tests.api import registry
 from tests.api.client import ApiClient
-from tests.local.services import ACCOUNT, ROLE, Services, ServicesProcess, until
+from tests.local.services import Services, until
 
-IMAGE = "parrot"
 SERVE = """
 import http.server, os
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -40,29 +36,6 @@ address = ("127.0.0.1", int(os.environ["SAGEMAKER_BIND_TO_PORT"]))
 http.server.ThreadingHTTPServer(address, Handler).serve_forever()
 """
 UNDER_WAY = {"creating", "updating", "deleting"}
-
-
-@contextmanager
-def our_sagemaker(folder: Path, aws_endpoint: str) -> Iterator[Services]:
-    """Our SageMaker beside the emulator, where the functions' clients find it: a process of its own, so that it lives
-    on where a function dies."""
-    services = ServicesProcess(folder, aws_endpoint)
-    services.image(IMAGE, serve=SERVE)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {
-            "AWS_ENDPOINT_URL_SAGEMAKER": services.url,
-            "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": services.url,
-            "EXECUTION_ROLE_ARN": ROLE,
-            "IMAGES": f'{{"tabular": "{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/{IMAGE}:1"}}',
-        }.items():
-            patch.setenv(name, value)
-        aws.client.cache_clear()
-        try:
-            yield services
-            remove_all(services)
-        finally:
-            services.close()
-            aws.client.cache_clear()
 
 
 def remove_all(services: Services) -> None:

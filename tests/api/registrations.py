@@ -1,15 +1,13 @@
 """Registrations as tests make them: served by a small program at the local SageMaker, moved on as workflows do."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import boto3
-import pytest
 
-from lambdas.common import aws, waits, workflows
+from lambdas.common import waits, workflows
 from lambdas.common.errors import NotFound
 from lambdas.endpoints import registration_tasks, resources, tasks
 from lambdas.endpoints.registration_handler import handler
@@ -18,7 +16,7 @@ from lambdas.jobs.registrations import REGISTRATIONS, Registration
 from lambdas.models.records import MODELS
 from tests.api import registry
 from tests.api.client import ApiClient
-from tests.local.services import ServicesProcess, until
+from tests.local.services import until
 
 Api = Callable[..., ApiClient]
 SERVE = """
@@ -33,22 +31,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["SAGEMAKER_BIND_TO_PORT"])), Handler).serve_forever()
 """
 ARCHIVE = {"model.txt": "a model"}
-
-
-@contextmanager
-def sagemaker(folder: Path) -> Iterator[ServicesProcess]:
-    """A SageMaker of the tests' own beside their AWS, and the variables by which the tasks find it."""
-    services = ServicesProcess(folder, os.environ["AWS_ENDPOINT_URL"])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", services.url)
-        patch.setenv("IMAGES", f'{{"tabular": "{services.image("server", serve=SERVE)}"}}')
-        patch.setenv("EXECUTION_ROLE_ARN", "arn:aws:iam::000000000000:role/execution")
-        aws.client.cache_clear()
-        try:
-            yield services
-        finally:
-            services.close()
-            aws.client.cache_clear()
 
 
 def registering(user: ApiClient) -> ApiClient:

@@ -1,8 +1,6 @@
 """Endpoints as tests make them: on our SageMaker, a program of its own; their workflows done step by step."""
 
-import json
-import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -176,19 +174,3 @@ def processes_in(folder: Path) -> list[int]:
             if mark in environment.read_bytes():
                 found.append(int(environment.parent.name))
     return found
-
-
-def platform(folder: Path, aws: str, serve: str) -> Generator[ServicesProcess, None, None]:
-    """Our SageMaker as a program, on the stage's S3 and CloudWatch; boto3 finds it while this is suspended."""
-    services = ServicesProcess(folder, aws)
-    os.environ["IMAGES"] = json.dumps({"tabular": services.image("tabular", serve=serve)})
-    names = ("SAGEMAKER", "SAGEMAKER_RUNTIME", "APPLICATION_AUTO_SCALING")
-    variables = [f"AWS_ENDPOINT_URL_{name}" for name in names]
-    for name in variables:
-        os.environ[name] = services.url
-    try:
-        yield services
-    finally:
-        for name in [*variables, "IMAGES"]:
-            del os.environ[name]
-        services.close()

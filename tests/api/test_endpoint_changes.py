@@ -16,7 +16,8 @@ from lambdas.endpoints.service import ENDPOINTS
 from lambdas.models.records import MODELS
 from tests.api.client import ApiClient
 from tests.api.conftest import forget_clients, physical
-from tests.api.serving import TOKEN, Serving, names_of, platform, scaled
+from tests.api.sagemaker import our_sagemaker
+from tests.api.serving import TOKEN, Serving, names_of, scaled
 from tests.local.services import ServicesProcess, until
 from tests.local.test_sagemaker_endpoints import archive
 
@@ -54,12 +55,9 @@ SCALING = {"min_instances": 1, "max_instances": 3, "invocations_per_instance": 7
 
 
 @pytest.fixture(scope="module")
-def sagemaker(aws_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServicesProcess]:
-    made = platform(tmp_path_factory.mktemp("sagemaker"), aws_endpoint, SERVE)
-    forget_clients()
-    yield next(made)
-    made.close()
-    forget_clients()
+def sagemaker(stage: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServicesProcess]:
+    with our_sagemaker(tmp_path_factory.mktemp("sagemaker"), SERVE) as services:
+        yield services
 
 
 @pytest.fixture

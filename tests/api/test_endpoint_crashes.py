@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests.api.client import ApiClient
-from tests.api.conftest import forget_clients
 from tests.api.crashes import Killed, deaths, dying_after
-from tests.api.serving import Serving, platform
+from tests.api.sagemaker import our_sagemaker
+from tests.api.serving import Serving
 from tests.local.services import ServicesProcess
 from tests.local.test_sagemaker_endpoints import SERVE
 
@@ -21,12 +21,9 @@ SCALING = {"max_instances": 3, "invocations_per_instance": 70}
 
 
 @pytest.fixture(scope="module")
-def sagemaker(aws_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServicesProcess]:
-    made = platform(tmp_path_factory.mktemp("sagemaker"), aws_endpoint, SERVE)
-    forget_clients()
-    yield next(made)
-    made.close()
-    forget_clients()
+def sagemaker(stage: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServicesProcess]:
+    with our_sagemaker(tmp_path_factory.mktemp("sagemaker"), SERVE) as services:
+        yield services
 
 
 @pytest.fixture

@@ -19,10 +19,10 @@ from lambdas.models.records import MODELS
 from tests.api.client import Answer, ApiClient
 from tests.api.crashes import deaths, dying_at
 from tests.api.endpoints import (
+    SERVE,
     deploy,
     deployed,
     is_awake,
-    our_sagemaker,
     put_to_sleep,
     record,
     recovered,
@@ -30,12 +30,13 @@ from tests.api.endpoints import (
     servable,
     settled,
 )
+from tests.api.sagemaker import our_sagemaker
 from tests.local.services import Services
 
 
 @pytest.fixture(scope="module")
-def sagemaker(aws_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    with our_sagemaker(tmp_path_factory.mktemp("sagemaker"), aws_endpoint) as services:
+def sagemaker(stage: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    with our_sagemaker(tmp_path_factory.mktemp("sagemaker"), SERVE) as services:
         yield services
 
 

@@ -16,6 +16,7 @@ from tests.api import registry
 from tests.api.client import ApiClient
 from tests.api.jobs import created, end, new_job, table
 from tests.api.registrations import (
+    SERVE,
     go_on,
     has_execution,
     look,
@@ -24,10 +25,10 @@ from tests.api.registrations import (
     reference,
     registered,
     registering,
-    sagemaker,
     servable,
     under_way,
 )
+from tests.api.sagemaker import our_sagemaker
 
 Api = Callable[..., ApiClient]
 NEW = {"model_id": "rose", "name": "Rose", "files": [{"filename": "model.json", "size": len(registry.CONFIG)}]}
@@ -35,7 +36,7 @@ NEW = {"model_id": "rose", "name": "Rose", "files": [{"filename": "model.json", 
 
 @pytest.fixture(scope="module", autouse=True)
 def own_sagemaker(stage: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with sagemaker(tmp_path_factory.mktemp("sagemaker")):
+    with our_sagemaker(tmp_path_factory.mktemp("sagemaker"), SERVE):
         yield
 
 

@@ -18,6 +18,7 @@ from tests.api import registry
 from tests.api.client import Answer, ApiClient
 from tests.api.crashes import EVERY_CALL, Killed, deaths, dying_at
 from tests.api.registrations import (
+    SERVE,
     abort,
     go_on,
     has_execution,
@@ -28,10 +29,10 @@ from tests.api.registrations import (
     reference,
     registered,
     registering,
-    sagemaker,
     servable,
     under_way,
 )
+from tests.api.sagemaker import our_sagemaker
 from tests.local.services import until
 
 pytestmark = pytest.mark.thorough
@@ -42,7 +43,7 @@ NEW = {"model_id": "rose", "name": "Rose", "files": [{"filename": "model.json", 
 
 @pytest.fixture(scope="module", autouse=True)
 def own_sagemaker(stage: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with sagemaker(tmp_path_factory.mktemp("sagemaker")):
+    with our_sagemaker(tmp_path_factory.mktemp("sagemaker"), SERVE):
         yield
 
 

@@ -76,7 +76,7 @@ def test_language_models_are_known_whoever_trained_them() -> None:
     files = ("config.json", "model.safetensors", "tokenizer.json")
     assert served(*files, documents={"config.json": {"architectures": ["LlamaForCausalLM"]}}).generates_text
     assert not served(*files, documents={"config.json": BERT}).generates_text
-    trained = {"image": "huggingface", "model_archive": "ada/brought/v1/model.tar.gz"}
+    trained: dict[str, Any] = {"image": "huggingface", "model_archive": "ada/brought/v1/model.tar.gz"}
     assert served(**trained, training_type="llm").generates_text
     assert not served(**trained, training_type="ner").generates_text
 

@@ -12,6 +12,7 @@ SETTLED = {"InService", "Failed", "OutOfService", "UpdateRollbackFailed"}  # end
 READS_DATASETS = "dsv-"  # in the name of a processing job: the version that it reads
 REASON = "The stage is being destroyed."
 DIMENSION = "sagemaker:variant:DesiredInstanceCount"
+MOST_ALARMS = 100  # in one call of DeleteAlarms
 LOG_GROUPS = "/aws/sagemaker/Endpoints/"  # SageMaker makes one per endpoint and never deletes it
 
 
@@ -64,12 +65,9 @@ def drain(account: Account, stage: str, resources: Sequence[Resource]) -> None:
         states.stop_execution(executionArn=execution, error="StageDestroyed", cause=REASON)
     terminate_jobs(account, physical_ids(resources, "AWS::Batch::JobQueue"))
     stop_processing_jobs(account, stage)
-    scaling = account.client("application-autoscaling")
-    for name in scalable_targets(account, stage):
-        scaling.deregister_scalable_target(ServiceNamespace="sagemaker", ResourceId=name, ScalableDimension=DIMENSION)
+    stop_scaling(account, stage)
     delete_endpoints(account, stage)
-    if left := alarms(account, stage):
-        account.client("cloudwatch").delete_alarms(AlarmNames=left[:100])  # the most that one call takes
+    delete_alarms(account, stage)
     sagemaker = account.client("sagemaker")
     for name in named(account, "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName", stage):
         sagemaker.delete_endpoint_config(EndpointConfigName=name)
@@ -134,6 +132,20 @@ def alarms(account: Account, stage: str) -> list[str]:
     """Return the names of the alarms that updates of the stage's endpoints have."""
     pages = account.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=prefix_of(stage))
     return [row["AlarmName"] for page in pages for row in page["MetricAlarms"]]
+
+
+def stop_scaling(account: Account, stage: str) -> None:
+    """Take every endpoint variant of the stage from Application Auto Scaling, which deletes its own alarms then."""
+    scaling = account.client("application-autoscaling")
+    for name in scalable_targets(account, stage):
+        scaling.deregister_scalable_target(ServiceNamespace="sagemaker", ResourceId=name, ScalableDimension=DIMENSION)
+
+
+def delete_alarms(account: Account, stage: str) -> None:
+    """Delete the alarms of the updates that were under way."""
+    left = alarms(account, stage)
+    for first in range(0, len(left), MOST_ALARMS):
+        account.client("cloudwatch").delete_alarms(AlarmNames=left[first : first + MOST_ALARMS])
 
 
 def log_groups(account: Account, stage: str) -> list[str]:

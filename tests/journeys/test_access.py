@@ -172,7 +172,12 @@ class Estate:
                 "endpoints", self.user_id, self.endpoint, status="sleeping"
             ),
             "DELETE /endpoints/{id}": lambda: self.records.copy(
-                "endpoints", self.user_id, self.endpoint, status="failed", holds_model=False, endpoint_name="none"
+                "endpoints",
+                self.user_id,
+                self.endpoint,
+                status="failed",
+                holds_model=False,
+                endpoint_name="slipway-local-none",
             ),
         }
         id = own[operation]() if operation in own else shared.get(noun)

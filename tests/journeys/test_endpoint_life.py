@@ -6,7 +6,7 @@ Run: python -m pytest tests/journeys/test_endpoint_life.py
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,10 +22,14 @@ INVOKE = "/endpoints/{id}/invoke"
 
 
 @pytest.fixture(scope="module")
-def grace(new_user: Callable[..., ApiClient], member: ApiClient, trained: dict[str, Any]) -> ApiClient:
-    """A user whose calls are all made here; the member's model is shared with them."""
+def grace(new_user: Callable[..., ApiClient], member: ApiClient, trained: dict[str, Any]) -> Iterator[ApiClient]:
+    """A user whose calls are all made here; the member's model is shared with them meanwhile."""
     share(member, trained, "shared")
-    return new_user()
+    grace = new_user()
+    yield grace
+    for endpoint in grace.call("GET", "/endpoints")["items"]:
+        grace.call("DELETE", f"/endpoints/{endpoint['id']}")
+    share(member, trained, "private")
 
 
 def share(member: ApiClient, trained: dict[str, Any], visibility: str) -> None:
@@ -136,7 +140,6 @@ def test_an_endpoints_life_and_its_figures(
 
     eventually(lambda: grace.request("DELETE", path).status_code == 202, 30)
     eventually(lambda: grace.request("GET", path).status_code == 404, 30)
-    share(member, trained, "private")
     print(f"lease, idleness, sleep and waking in {time.monotonic() - began:.1f} s")
 
 

@@ -111,11 +111,9 @@ def test_a_body_above_six_mebibytes_is_refused(services: Services) -> None:
         services.runtime.invoke_endpoint(EndpointName="served", Body=b"x" * (limit + 1))
 
 
-def test_an_unknown_endpoint_and_other_ways_to_invoke_are_named(services: Services) -> None:
+def test_an_unknown_endpoint_and_one_of_another_kind_are_named(services: Services) -> None:
     with pytest.raises(ClientError, match="Endpoint nobody of account 000000000000 not found"):
         services.runtime.invoke_endpoint(EndpointName="nobody", Body=b"x")
-    with pytest.raises(ClientError, match="InvokeEndpointWithResponseStream is not implemented"):
-        services.runtime.invoke_endpoint_with_response_stream(EndpointName="served", Body=b"x")
     with pytest.raises(ClientError, match="served is not an asynchronous endpoint"):
         services.runtime.invoke_endpoint_async(EndpointName="served", InputLocation="s3://b/k")
 

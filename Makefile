@@ -13,7 +13,8 @@ endif
 export NODE_USE_SYSTEM_CA := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up status down reset env test-fast test test-all lint type synth bench openapi lock deploy destroy doctor admin check-script rebuild-index logs
+.PHONY: help demo up status down reset env test-fast test test-all lint type synth bench openapi lock deploy destroy doctor admin check-script rebuild-index logs \
+  create-sagemaker-role create-sagemaker-execution-role deploy-inference-endpoint test-inference delete-inference-endpoint
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { gsub(/[$$][$$]/, "$$", $$2); printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +80,7 @@ bench: $(VENV)  ## figures as JSON, each a ratio against something run beside it
 	@$(RUN) -m benchmarks.dispatch
 	@$(RUN) -m benchmarks.registry
 	@$(RUN) -m benchmarks.profiling
+	@$(RUN) -m benchmarks.serving
 	@$(RUN) -m benchmarks.gpu
 
 openapi: $(VENV)  ## write openapi.json from the routes
@@ -114,3 +116,21 @@ rebuild-index: $(VENV)  ## make the model registry of STAGE= again from what is 
 
 logs: $(VENV)  ## print the log lines of REQUEST=<request_id> or JOB=<job id> of STAGE=
 	@$(RUN) -m operations.logs $(STAGED) $(if $(JOB),job $(JOB),request $(or $(REQUEST),$(error Say what: REQUEST= or JOB=)))
+
+# An endpoint from a shell, on this machine unless STAGE= says otherwise. Settings come from the environment or .env.
+HERE_OR_STAGE = $(or $(STAGE),local)
+
+create-sagemaker-role: $(VENV)  ## write the ARN of the role that operators of STAGE= (local) take, without keys
+	@$(RUN) -m operations.roles $(HERE_OR_STAGE) operator
+
+create-sagemaker-execution-role: $(VENV)  ## write the ARN of the role that SageMaker takes for training and endpoints
+	@$(RUN) -m operations.roles $(HERE_OR_STAGE) execution
+
+deploy-inference-endpoint: $(VENV)  ## deploy MODEL_ID= as SAGEMAKER_ENDPOINT_INFERENCE= on GPU_INSTANCE_TYPE=
+	@$(RUN) -m operations.inference $(HERE_OR_STAGE) deploy
+
+test-inference: $(VENV)  ## send INPUT= (PROMPT=), or the file BODY=, to that endpoint and print its answer
+	@$(RUN) -m operations.inference $(HERE_OR_STAGE) test
+
+delete-inference-endpoint: $(VENV)  ## delete ENDPOINT_NAME= with its configuration and model
+	@$(RUN) -m operations.inference $(HERE_OR_STAGE) delete '$(or $(ENDPOINT_NAME),$(error Say which: ENDPOINT_NAME=<its name or id>))'

@@ -157,7 +157,7 @@ def ours(size: Size, folder: Path) -> tuple[str, Any]:
     from training_containers.huggingface.run import Run
 
     parameters = llm.Parameters(batch_size=size.batch, max_length=size.longest)
-    job = Job("bench", "local", "llm", {}, {})
+    job = Job("bench", "local", "llm", {})
     run = Run(Paths(folder), job, parameters, Progress("local", "bench"), Shutdown())
     fast = llm.fast_settings(trainer.precision(parameters.mixed_precision), parameters.packing)
     arguments = {"max_length": size.longest, "average_tokens_across_devices": True, "eval_strategy": "no"}

@@ -65,10 +65,11 @@ def digest_of(*parts: str | bytes) -> str:
 CONTENTS = {
     "functions": Contents(
         name="functions",
-        sources=("lambdas/**/*.py", "openapi.json", "!lambdas/processing/**/*.py"),
+        sources=("lambdas/**/*.py", "lambdas/common/prices.json", "openapi.json", "!lambdas/processing/**/*.py"),
         requirements=ROOT / "lambdas" / "requirements.txt",
         services=frozenset(
             {
+                "application-autoscaling",
                 "batch",
                 "cloudwatch",
                 "cognito-idp",
@@ -79,6 +80,7 @@ CONTENTS = {
                 "sagemaker",
                 "sagemaker-runtime",
                 "stepfunctions",
+                "sts",
             }
         ),
     ),

@@ -56,6 +56,10 @@ class Settings(Model):
     """Instance-hours that one user's jobs may take in a calendar month; no limit when null."""
     stalled_after_minutes: Annotated[int, Field(ge=5, le=24 * 60)] = 30
     """How long a running job may print nothing before it is marked as stalled."""
+    endpoint_lease_hours: Annotated[int, Field(ge=1, le=24 * 366)] | None = None
+    """How long an endpoint serves before it is put to sleep, unless its lease is renewed; for ever when null."""
+    endpoint_idle_minutes: Annotated[int, Field(ge=15, le=60 * 24 * 14)] | None = None
+    """After how long without a call an endpoint is put to sleep; never when null."""
     password_minimum_length: Annotated[int, Field(ge=6, le=99)] = 8
     sign_up: Literal["open", "domains", "invite"] = "invite"
     sign_up_domains: list[Domain] = []
@@ -84,6 +88,8 @@ class Settings(Model):
         "https://huggingface.co"
     )
     """Where models are imported from: the Hub, or a mirror of yours; nowhere when null."""
+    llm_server: Literal["vllm", "huggingface"] = "vllm"
+    """What serves language models: AWS's image with vLLM, on GPUs, or this platform's own, which needs none."""
     cors_origins: Annotated[list[Origin], Field(min_length=1)] = ["*"]
     """Where browsers may call the API and upload from. Tokens travel in a header, so `*` gives nothing away."""
 

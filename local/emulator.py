@@ -22,7 +22,7 @@ from ministack.core import iam_actions, iam_evaluator, lambda_runtime, persisten
 from ministack.services import dynamodb, iam, lambda_svc, s3, sts
 from ministack.services.cloudformation import provisioners
 
-from local import access, emulator_hooks, object_hooks, resources, upload_hooks
+from local import access, bearer_tokens, emulator_hooks, object_hooks, resources, upload_hooks
 from local.batch.service import Batch
 from local.cloud import CALLER_HEADER, Cloud
 from local.faults import CallFault, Faults
@@ -30,12 +30,17 @@ from local.handlers import Answer, Handler, failing, journalled, marking
 from local.home import ACCOUNT, REGION, Home
 from local.images import Images
 from local.multipart import UploadsOnDisk
+from local.openai_door import openai_door
 from local.outputs import Deployment
+from local.sagemaker.protocol import Stream
+from local.sagemaker.scaling import SCALING_TARGET
 from local.sagemaker.service import SageMaker
 from local.state import JOURNAL_BYTES, Journal, Snapshots
+from local.streams import send_stream
 
 logger = logging.getLogger("slipway.emulator")
 
+SCALING = "application-autoscaling"
 GENERATION = "slipway_journal"  # the key, in the saved DynamoDB state, of the journal generation that follows it
 PASSED_TO = {"iam:passedtoservice": "sagemaker.amazonaws.com"}
 
@@ -65,15 +70,19 @@ class Emulator:
         self.sagemaker = SageMaker(self.cloud)
         self.batch = Batch(self.cloud, self.sagemaker)
         self.install()
+        self.app = openai_door(self.app, self.sagemaker, bearer_tokens.check)
 
     def install(self) -> None:
         """Put our services, our checks and our journal where the emulator looks for its own."""
         router.SERVICE_PATTERNS["sagemaker"] = {"target_prefixes": ["SageMaker."]}
         iam_actions.SERVICE_TO_IAM_NAMESPACE["sagemaker"] = "sagemaker"
         iam_actions._BOTOCORE_SERVICE_MAP["sagemaker"] = ["sagemaker-runtime"]
+        router.SERVICE_PATTERNS[SCALING] = {"target_prefixes": [SCALING_TARGET]}
+        iam_actions.SERVICE_TO_IAM_NAMESPACE[SCALING] = SCALING
         iam_actions.extract_resource_arn = first_resource(iam_actions.extract_resource_arn)
         handlers: dict[str, Any] = ministack.SERVICE_HANDLERS
         handlers["sagemaker"] = authorised("sagemaker", self.sagemaker.handle)
+        handlers[SCALING] = self.sagemaker.handle
         handlers["batch"] = authorised("batch", self.batch.handle)
         for service, handler in handlers.items():
             if service == "dynamodb":
@@ -209,9 +218,13 @@ def first_resource(inner: Callable[..., str]) -> Callable[..., str]:
     """MiniStack's request-to-ARN function, knowing SageMaker and Batch too, and log groups as AWS does."""
 
     def resource(service, method, path, headers, body, query, region, account) -> str:
+        if service == SCALING:
+            return f"arn:aws:{SCALING}:{region}:{account}:scalable-target/*"  # AWS makes its id
         if service in ("sagemaker", "batch"):
             operation = action_of(service, method, path, headers, body, query).split(":")[1]
             return access.resources(service, operation, path, body, region, account)[0]
+        if service == "monitoring" and (names := access.json_object(body).get("AlarmNames")):
+            return f"arn:aws:cloudwatch:{region}:{account}:alarm:{names[0]}"
         if service == "ecr" and (names := access.json_object(body).get("repositoryNames")):
             return f"arn:aws:ecr:{region}:{account}:repository/{names[0]}"  # as the CDK asks for its own
         arn = inner(service, method, path, headers, body, query, region, account)
@@ -233,7 +246,10 @@ def authorised(service: str, handler: Handler) -> Handler:
         for wanted, arn in needed:
             if not role_allows(caller, wanted, arn):
                 return iam_actions.access_denied_response(service, wanted, caller, "", resource_arn=arn)
-        return await handler(method, path, {**headers, CALLER_HEADER: caller}, body, query)
+        status, answer_headers, answer = await handler(method, path, {**headers, CALLER_HEADER: caller}, body, query)
+        if isinstance(answer, Stream):
+            answer = responses.StreamingResponse(functools.partial(send_stream, answer.pieces))
+        return status, answer_headers, answer
 
     return authorised
 

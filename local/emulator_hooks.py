@@ -23,7 +23,7 @@ from typing import Any
 from ministack.core import lambda_runtime, responses
 from ministack.services import cloudwatch_logs, eventbridge, lambda_svc, stepfunctions
 
-from local import log_patterns, object_hooks, upload_hooks
+from local import bearer_tokens, log_patterns, object_hooks, upload_hooks
 from local.home import ACCOUNT, REGION, PlatformError
 from local.workers import SharedCode, taking_turns
 
@@ -112,7 +112,8 @@ def check_names() -> None:
     """Make sure this MiniStack has what we rely on. Raises PlatformError."""
     found = importlib.metadata.version("ministack")
     problems = [] if found == VERSION else [f"version {found} instead of {VERSION}"]
-    for module_name, names in [*NAMES.items(), *object_hooks.NAMES.items(), *upload_hooks.NAMES.items()]:
+    hooks = (object_hooks, upload_hooks, bearer_tokens)
+    for module_name, names in [*NAMES.items(), *(item for module in hooks for item in module.NAMES.items())]:
         module = importlib.import_module(f"ministack.{module_name}")
         for name, parameters in names.items():
             value = getattr(module, name, None)

@@ -20,6 +20,7 @@ OPEN_PATHS = re.compile(
     r"|/(restapis|_aws/execute-api)/"  # API Gateway checks its own callers
     r"|/oauth2/"
     r"|/_slipway/"  # checks its caller itself
+    r"|/endpoints/[^/]+/(inference-components/[^/]+/)?openai/v1/chat/completions\Z"  # openai_door checks tokens
     r"|/[^/]+/\.well-known/"
 )
 PRIVATE_PATHS = ("/_ministack/", "/_localstack/")

@@ -17,6 +17,7 @@ from ministack.core import responses
 from ministack.services import s3
 
 from local.handlers import Answer, Handler
+from local.streams import disconnected
 
 NAMES: dict[str, dict[str, list[str] | None]] = {  # as in emulator_hooks
     "core.responses": {"StreamingResponse": ["runner"]},
@@ -132,9 +133,3 @@ async def send_pieces(view: memoryview, send: Any, receive: Any) -> None:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
     finally:
         gone.cancel()
-
-
-async def disconnected(receive: Any) -> None:
-    """Wait until the client is gone."""
-    while (await receive())["type"] != "http.disconnect":
-        pass  # the request itself, which has no body

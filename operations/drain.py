@@ -11,6 +11,8 @@ UNFINISHED = ("SUBMITTED", "PENDING", "RUNNABLE", "SCHEDULED", "STARTING", "RUNN
 SETTLED = {"InService", "Failed", "OutOfService", "UpdateRollbackFailed"}  # endpoints that can be deleted now
 READS_DATASETS = "dsv-"  # in the name of a processing job: the version that it reads
 REASON = "The stage is being destroyed."
+DIMENSION = "sagemaker:variant:DesiredInstanceCount"
+MOST_ALARMS = 100  # in one call of DeleteAlarms
 LOG_GROUPS = "/aws/sagemaker/Endpoints/"  # SageMaker makes one per endpoint and never deletes it
 
 
@@ -24,6 +26,8 @@ class Made:
     endpoints: list[str] = field(default_factory=list)
     endpoint_configs: list[str] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
+    scalable_targets: list[str] = field(default_factory=list)  # endpoints' variants that scale
+    alarms: list[str] = field(default_factory=list)  # of updates that were under way
     log_groups: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
@@ -46,6 +50,8 @@ def find(account: Account, stage: str, resources: Sequence[Resource]) -> Made:
         endpoints=named(account, "list_endpoints", "Endpoints", "EndpointName", stage),
         endpoint_configs=named(account, "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName", stage),
         models=named(account, "list_models", "Models", "ModelName", stage),
+        scalable_targets=scalable_targets(account, stage),
+        alarms=alarms(account, stage),
         log_groups=log_groups(account, stage),
     )
 
@@ -59,7 +65,9 @@ def drain(account: Account, stage: str, resources: Sequence[Resource]) -> None:
         states.stop_execution(executionArn=execution, error="StageDestroyed", cause=REASON)
     terminate_jobs(account, physical_ids(resources, "AWS::Batch::JobQueue"))
     stop_processing_jobs(account, stage)
+    stop_scaling(account, stage)
     delete_endpoints(account, stage)
+    delete_alarms(account, stage)
     sagemaker = account.client("sagemaker")
     for name in named(account, "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName", stage):
         sagemaker.delete_endpoint_config(EndpointConfigName=name)
@@ -111,6 +119,33 @@ def named(account: Account, operation: str, rows: str, key: str, stage: str) -> 
     prefix = prefix_of(stage)
     pages = account.client("sagemaker").get_paginator(operation).paginate(NameContains=prefix)
     return [row[key] for page in pages for row in page[rows] if row[key].startswith(prefix)]
+
+
+def scalable_targets(account: Account, stage: str) -> list[str]:
+    """Return the ids of the stage's endpoint variants that Application Auto Scaling scales."""
+    pages = account.client("application-autoscaling").get_paginator("describe_scalable_targets")
+    rows = [row for page in pages.paginate(ServiceNamespace="sagemaker") for row in page["ScalableTargets"]]
+    return [row["ResourceId"] for row in rows if row["ResourceId"].startswith(f"endpoint/{prefix_of(stage)}")]
+
+
+def alarms(account: Account, stage: str) -> list[str]:
+    """Return the names of the alarms that updates of the stage's endpoints have."""
+    pages = account.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=prefix_of(stage))
+    return [row["AlarmName"] for page in pages for row in page["MetricAlarms"]]
+
+
+def stop_scaling(account: Account, stage: str) -> None:
+    """Take every endpoint variant of the stage from Application Auto Scaling, which deletes its own alarms then."""
+    scaling = account.client("application-autoscaling")
+    for name in scalable_targets(account, stage):
+        scaling.deregister_scalable_target(ServiceNamespace="sagemaker", ResourceId=name, ScalableDimension=DIMENSION)
+
+
+def delete_alarms(account: Account, stage: str) -> None:
+    """Delete the alarms of the updates that were under way."""
+    left = alarms(account, stage)
+    for first in range(0, len(left), MOST_ALARMS):
+        account.client("cloudwatch").delete_alarms(AlarmNames=left[first : first + MOST_ALARMS])
 
 
 def log_groups(account: Account, stage: str) -> list[str]:

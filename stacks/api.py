@@ -14,6 +14,8 @@ ROUTES = {
     "models": {"/ai-models": ANY, "/ai-models/{proxy+}": ANY},
     "jobs": {"/jobs": ANY, "/jobs/{proxy+}": ANY, "/training-types": ["GET"]},
     "endpoints": {"/endpoints": ANY, "/endpoints/{proxy+}": ANY},
+    "stats": {"/stats/{proxy+}": ["GET"], "/dashboard": ["GET"]},
+    "register": {"/register": ["POST"]},
     "accounts": {"/auth/me": ANY, "/auth/users": ANY, "/auth/users/{proxy+}": ANY},
 }
 PUBLIC_ROUTES = {

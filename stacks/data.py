@@ -85,9 +85,12 @@ class Data:
         arns["jobs-bucket/capsule"] = [f"{jobs}/*/capsule.json"]
         arns["jobs-bucket/scripts"] = [f"{jobs}/*/scr-*/script.zip"]
         arns["jobs-bucket/logs"] = [f"{jobs}/*/logs/*"]
+        arns["jobs-bucket/inferences"] = [f"{jobs}/*/ep-*/inferences/*"]
+        arns["jobs-bucket/answers"] = [f"{jobs}/*/ep-*/output/*"]
         datasets = bucket_arn(stack, self.buckets["datasets"])
         arns["datasets-bucket/files"] = [f"{datasets}/*/files/*", f"{datasets}/*/files.json"]
         arns["datasets-bucket/processed"] = [f"{datasets}/*/processed/*"]
+        arns["models-bucket/documents"] = [f"{bucket_arn(stack, self.buckets['models'])}/*.json"]
         pool = stack.format_arn(service="cognito-idp", resource="userpool", resource_name=self.user_pool_id)
         return arns | {"user-pool": [pool]}
 

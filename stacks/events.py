@@ -25,7 +25,10 @@ WATCHERS = {
     "archive": "models_recover",
     "train": "jobs_watch",
     "deploy": "endpoints_watch",
+    "update": "endpoints_watch",
     "teardown": "endpoints_watch",
+    "sleep": "endpoints_watch",
+    "register": "endpoints_watch",
 }
 
 

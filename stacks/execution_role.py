@@ -11,6 +11,7 @@ from cdk_app.constructs.acknowledge import acknowledge_wildcards
 from cdk_app.constructs.role import Role
 from cdk_app.settings import Settings
 from stacks.functions import bucket_arn
+from stacks.serving import VLLM, vllm_registry
 
 ASSETS = "cdk-hnb659fds-container-assets"  # the bootstrap's image repository
 
@@ -18,9 +19,25 @@ ASSETS = "cdk-hnb659fds-container-assets"  # the bootstrap's image repository
 def execution_role(scope: Construct, *, settings: Settings, buckets: dict[str, str]) -> Role:
     """Return the role of training jobs and endpoints; `buckets` maps datasets, models and jobs to bucket names."""
     groups = ("TrainingJobs", f"Endpoints/slipway-{settings.stage}-*")
-    given = [*files(scope, settings, buckets), *for_any_container(scope, settings, *groups)]
+    alarms = cdk.Stack.of(scope).format_arn(
+        service="cloudwatch",
+        resource="alarm",
+        resource_name=f"slipway-{settings.stage}-*",
+        arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+    )
+    given = [*files(scope, settings, buckets), *for_any_container(scope, settings, *groups), vllm(scope)]
+    given.append(allow("cloudwatch:DescribeAlarms", alarms))  # whether an update must be rolled back
     reason = "SageMaker moves every job's files, logs and figures; the names below the prefix are made at run time."
     return sagemaker_role(scope, "ExecutionRole", given, reason)
+
+
+def vllm(scope: Construct) -> iam.PolicyStatement:
+    """Return which image of AWS's own may be pulled besides ours: language models' server."""
+    stack = cdk.Stack.of(scope)
+    repository = stack.format_arn(
+        service="ecr", resource="repository", resource_name=VLLM["repository"], account=vllm_registry(stack)
+    )
+    return allow("ecr:BatchCheckLayerAvailability ecr:BatchGetImage ecr:GetDownloadUrlForLayer", repository)
 
 
 def sagemaker_role(scope: Construct, id: str, given: list[iam.PolicyStatement], reason: str) -> Role:

@@ -17,7 +17,8 @@ from cdk_app.bundle_contents import CONTENTS
 from cdk_app.constructs.acknowledge import acknowledge_wildcards
 from cdk_app.constructs.function import Function
 from cdk_app.settings import Settings
-from stacks.grants import ANYWHERE, GRANTS, WILDCARDS
+from stacks.grants import ANYWHERE, GRANTS
+from stacks.wildcards import WILDCARDS
 
 
 @dataclass(frozen=True)
@@ -134,22 +135,40 @@ FUNCTIONS = {
     "jobs_progress": Spec("lambdas.jobs.tasks.progress", "STAGE JOBS_TABLE"),
     "endpoints": api(
         "lambdas.endpoints.handler.handler",
-        "STAGE ENDPOINTS_TABLE WAITS_TABLE MODELS_TABLE MODELS_BUCKET DEPLOY_WORKFLOW_ARN TEARDOWN_WORKFLOW_ARN "
-        "INSTANCE_TYPES MEMBER_INSTANCE_TYPES",
+        "STAGE ENDPOINTS_TABLE WAITS_TABLE MODELS_TABLE MODELS_BUCKET JOBS_BUCKET DEPLOY_WORKFLOW_ARN "
+        "UPDATE_WORKFLOW_ARN TEARDOWN_WORKFLOW_ARN INSTANCE_TYPES MEMBER_INSTANCE_TYPES TOKEN_ROLE_ARN LLM_SERVER "
+        "SLEEP_WORKFLOW_ARN ENDPOINT_LEASE_HOURS ENDPOINT_IDLE_MINUTES",
     ),
     "endpoints_deploy": Spec(
         "lambdas.endpoints.tasks.deploy",
-        "STAGE ENDPOINTS_TABLE WAITS_TABLE MODELS_TABLE IMAGES EXECUTION_ROLE_ARN VPC_CONFIG KMS_KEY_ARN",
+        "STAGE ENDPOINTS_TABLE WAITS_TABLE MODELS_TABLE JOBS_BUCKET IMAGES EXECUTION_ROLE_ARN VPC_CONFIG KMS_KEY_ARN "
+        "LOG_RETENTION_DAYS LLM_IMAGE",
+    ),
+    "register": api(
+        "lambdas.endpoints.registration_handler.handler",
+        "ENDPOINTS_TABLE WAITS_TABLE JOBS_TABLE MODELS_TABLE MODELS_INDEX_TABLE MODELS_BUCKET MAX_MODEL_BYTES "
+        "REGISTER_WORKFLOW_ARN INSTANCE_TYPES MEMBER_INSTANCE_TYPES",
+    ),
+    "endpoints_register": Spec(
+        "lambdas.endpoints.registration_tasks.register",
+        "STAGE ENDPOINTS_TABLE WAITS_TABLE JOBS_TABLE MODELS_TABLE MODELS_BUCKET DEPLOY_WORKFLOW_ARN",
     ),
     "endpoints_follow": Spec(
         "lambdas.endpoints.chain.follow",
-        "STAGE ENDPOINTS_TABLE WAITS_TABLE JOBS_TABLE MODELS_TABLE MODELS_BUCKET DEPLOY_WORKFLOW_ARN",
+        "STAGE ENDPOINTS_TABLE WAITS_TABLE JOBS_TABLE MODELS_TABLE MODELS_BUCKET DEPLOY_WORKFLOW_ARN "
+        "ENDPOINT_LEASE_HOURS",
     ),
     "endpoints_watch": Spec(
         "lambdas.endpoints.tasks.watch",
-        "STAGE ENDPOINTS_TABLE WAITS_TABLE JOBS_TABLE MODELS_TABLE MODELS_BUCKET DEPLOY_WORKFLOW_ARN "
-        "TEARDOWN_WORKFLOW_ARN",
+        "STAGE ENDPOINTS_TABLE WAITS_TABLE JOBS_TABLE MODELS_TABLE MODELS_BUCKET JOBS_BUCKET DEPLOY_WORKFLOW_ARN "
+        "UPDATE_WORKFLOW_ARN TEARDOWN_WORKFLOW_ARN LOG_RETENTION_DAYS SLEEP_WORKFLOW_ARN ENDPOINT_LEASE_HOURS "
+        "ENDPOINT_IDLE_MINUTES REGISTER_WORKFLOW_ARN",
         timeout=300,
+    ),
+    "stats": api(
+        "lambdas.stats.handler.handler",
+        "STAGE DATASETS_TABLE MODELS_TABLE MODELS_INDEX_TABLE JOBS_TABLE ENDPOINTS_TABLE WAITS_TABLE USER_POOL_ID "
+        "QUEUES INSTANCE_TYPES STORAGE_QUOTA_BYTES",
     ),
     "system": api("lambdas.system.handler.handler", ""),
 }
@@ -198,8 +217,11 @@ class Functions(dict[str, Function]):
             "MAX_INSTANCE_HOURS_PER_USER": str(settings.max_instance_hours_per_user or ""),
             "IMPORT_BUCKETS": json.dumps(settings.import_buckets),
             "STALLED_AFTER_MINUTES": str(settings.stalled_after_minutes),
+            "ENDPOINT_LEASE_HOURS": str(settings.endpoint_lease_hours or ""),
+            "ENDPOINT_IDLE_MINUTES": str(settings.endpoint_idle_minutes or ""),
             "KMS_KEY_ARN": settings.kms_key_arn or "",
             "HF_ENDPOINT": settings.hugging_face_endpoint or "",
+            "LOG_RETENTION_DAYS": str(settings.log_retention_days),
         }
 
     def add(self, *keys: str) -> None:

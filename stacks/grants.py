@@ -7,6 +7,15 @@ No API function may create anything at SageMaker or Batch or pass a role: only t
 
 ANYWHERE = "*"  # only for actions that IAM knows no resource type for
 
+# Who scales an endpoint's variant must be allowed what Application Auto Scaling does for them (SageMaker, "Auto scaling
+# prerequisites").
+SCALING = [
+    ("application-autoscaling: RegisterScalableTarget PutScalingPolicy DeregisterScalableTarget", "scalable-targets"),
+    ("sagemaker: UpdateEndpointWeightsAndCapacities", "endpoints"),
+    ("cloudwatch: PutMetricAlarm DescribeAlarms DeleteAlarms", "scaling-alarms"),
+    ("iam: CreateServiceLinkedRole", "scaling-role"),
+]
+
 GRANTS: dict[str, list[tuple[str, str]]] = {
     # ---------------------------------------------------------------------------------------------- accounts
     "accounts": [
@@ -195,76 +204,112 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
     ],
     # --------------------------------------------------------------------------------------------- endpoints
     "endpoints": [
-        ("dynamodb: GetItem Query PutItem UpdateItem", "endpoints-table"),
+        ("dynamodb: GetItem Query PutItem UpdateItem DeleteItem", "endpoints-table"),
         ("dynamodb: Query", "endpoints-table/by_id"),
         ("dynamodb: PutItem", "waits-table"),
         ("dynamodb: GetItem UpdateItem", "models-table"),
+        ("s3: ListBucket", "models-bucket"),
+        ("s3: GetObject", "models-bucket/documents"),
+        ("s3: ListBucket", "jobs-bucket"),
+        ("s3: PutObject GetObject", "jobs-bucket/inferences"),
+        ("s3: GetObject", "jobs-bucket/answers"),
         ("states: StartExecution", "deploy-workflow"),
+        ("states: StartExecution", "update-workflow"),
         ("states: StartExecution", "teardown-workflow"),
-        ("sagemaker: InvokeEndpoint", "endpoints"),
+        ("states: StartExecution", "sleep-workflow"),
+        ("sagemaker: InvokeEndpoint InvokeEndpointAsync", "endpoints"),
+        ("sts: AssumeRole", "token-role"),
+        ("cloudwatch: GetMetricData", ANYWHERE),
+        ("logs: FilterLogEvents", "endpoint-logs"),
     ],
     "endpoints_deploy": [
         ("dynamodb: GetItem UpdateItem DeleteItem", "endpoints-table"),
         ("dynamodb: UpdateItem DeleteItem", "waits-table"),
         ("dynamodb: UpdateItem", "models-table"),
         ("sagemaker: CreateModel DeleteModel AddTags", "endpoint-models"),
-        ("sagemaker: CreateEndpointConfig DeleteEndpointConfig CreateEndpoint AddTags", "endpoint-configs"),
-        ("sagemaker: CreateEndpoint DescribeEndpoint DeleteEndpoint AddTags", "endpoints"),
+        (
+            "sagemaker: CreateEndpointConfig DeleteEndpointConfig CreateEndpoint UpdateEndpoint AddTags",
+            "endpoint-configs",
+        ),
+        ("sagemaker: CreateEndpoint UpdateEndpoint DescribeEndpoint DeleteEndpoint AddTags", "endpoints"),
+        ("cloudwatch: PutMetricAlarm DeleteAlarms", "endpoint-alarms"),
+        *SCALING,
+        ("logs: PutRetentionPolicy", "endpoint-logs"),
+        ("s3: ListBucket", "jobs-bucket"),
+        ("s3: DeleteObject", "jobs-bucket/inferences"),
+        ("s3: DeleteObject", "jobs-bucket/answers"),
         ("iam: PassRole", "execution-role"),
+    ],
+    "register": [
+        ("dynamodb: GetItem PutItem UpdateItem DeleteItem", "jobs-table"),
+        ("dynamodb: Query", "jobs-table/by_id"),  # an admin names a job by its id
+        ("dynamodb: GetItem", "endpoints-table"),  # is what the same request made before still there?
+        ("dynamodb: GetItem PutItem UpdateItem", "models-table"),
+        ("dynamodb: PutItem UpdateItem", "models-index-table"),
+        ("dynamodb: PutItem DeleteItem", "waits-table"),
+        ("s3: ListBucket", "models-bucket"),
+        ("s3: PutObject GetObject ListMultipartUploadParts", "models-bucket/*"),
+        ("states: StartExecution", "register-workflow"),
+    ],
+    "endpoints_register": [
+        ("dynamodb: GetItem UpdateItem", "jobs-table"),
+        ("dynamodb: GetItem PutItem", "endpoints-table"),
+        ("dynamodb: GetItem UpdateItem", "models-table"),
+        ("dynamodb: PutItem DeleteItem", "waits-table"),
+        ("states: StartExecution", "deploy-workflow"),
     ],
     "endpoints_follow": [
         ("dynamodb: PutItem", "endpoints-table"),
         ("dynamodb: GetItem UpdateItem", "jobs-table"),
         ("dynamodb: GetItem UpdateItem", "models-table"),
+        ("s3: ListBucket", "models-bucket"),
+        ("s3: GetObject", "models-bucket/documents"),
         ("dynamodb: PutItem DeleteItem", "waits-table"),
         ("states: StartExecution", "deploy-workflow"),
     ],
     "endpoints_watch": [
-        ("dynamodb: GetItem PutItem UpdateItem DeleteItem", "endpoints-table"),
+        ("dynamodb: GetItem Query PutItem UpdateItem DeleteItem", "endpoints-table"),
         ("dynamodb: Query", "endpoints-table/by_id"),
         ("dynamodb: Scan GetItem PutItem DeleteItem", "waits-table"),
-        ("dynamodb: GetItem UpdateItem", "jobs-table"),  # a job that asked for an endpoint
+        ("dynamodb: GetItem UpdateItem", "jobs-table"),  # a job that asked for an endpoint, or a registration
         ("dynamodb: GetItem UpdateItem", "models-table"),
+        ("s3: ListBucket", "models-bucket"),
+        ("s3: GetObject", "models-bucket/documents"),
         ("sagemaker: DeleteModel", "endpoint-models"),
         ("sagemaker: DeleteEndpointConfig", "endpoint-configs"),
         ("sagemaker: DescribeEndpoint DeleteEndpoint", "endpoints"),
+        ("cloudwatch: DeleteAlarms", "endpoint-alarms"),
+        *SCALING,
+        ("logs: PutRetentionPolicy", "endpoint-logs"),
+        ("s3: ListBucket", "jobs-bucket"),
+        ("s3: DeleteObject", "jobs-bucket/inferences"),
+        ("s3: DeleteObject", "jobs-bucket/answers"),
         ("states: StartExecution", "deploy-workflow"),
+        ("states: StartExecution", "update-workflow"),
         ("states: StartExecution", "teardown-workflow"),
+        ("states: StartExecution", "sleep-workflow"),
+        ("states: StartExecution", "register-workflow"),
         ("states: DescribeExecution", "deploy-workflow/executions"),
+        ("states: DescribeExecution", "update-workflow/executions"),
         ("states: DescribeExecution", "teardown-workflow/executions"),
+        ("states: DescribeExecution", "sleep-workflow/executions"),
+        ("cloudwatch: GetMetricData", ANYWHERE),
+        ("states: DescribeExecution", "register-workflow/executions"),
         ("states: SendTaskSuccess SendTaskFailure SendTaskHeartbeat", ANYWHERE),
+    ],
+    # ------------------------------------------------------------------------------------------------- stats
+    "stats": [  # it reads, and changes nothing
+        ("dynamodb: BatchGetItem", "datasets-table"),
+        ("dynamodb: GetItem BatchGetItem Query", "models-table"),
+        ("dynamodb: BatchGetItem Query", "models-index-table"),
+        ("dynamodb: BatchGetItem Query", "jobs-table"),
+        ("dynamodb: BatchGetItem Query", "endpoints-table"),
+        ("dynamodb: Scan", "waits-table"),
+        ("cognito-idp: ListUsers", "user-pool"),
+        ("batch: GetJobQueueSnapshot", "queues"),
+        ("batch: ListServiceJobs", ANYWHERE),
+        ("cloudwatch: GetMetricData", ANYWHERE),
     ],
     # ------------------------------------------------------------------------------------------------ system
     "system": [],
-}
-
-# Why a resource's name ends in a wildcard, where it does.
-OWNED = "All owners' files: which of them a request may touch is decided by the owner in the record's key."
-EXECUTIONS = "The executions of one workflow; their names are the ids of records."
-OF_THIS_STAGE = "Made at run time; the names of this stage's begin with slipway-<stage>-."
-WILDCARDS = {
-    ANYWHERE: "SendTask*, ListServiceJobs and GetMetricData have no resource types in IAM: `*` is the only form.",
-    "datasets-bucket/*": OWNED,
-    "models-bucket/*": OWNED,
-    "jobs-bucket/*": OWNED,
-    "datasets-bucket/files": "The files of any owner's version and their list, and nothing beside them.",
-    "datasets-bucket/processed": "What processing makes of any owner's version, and nothing beside it.",
-    "import-buckets/*": "The stage's owner named these buckets for everybody to read from.",
-    "jobs-bucket/config": "The configuration of any owner's job, and no other object of the bucket.",
-    "jobs-bucket/capsule": "The capsule of any owner's job, and no other object of the bucket.",
-    "jobs-bucket/scripts": "The scripts of any owner's jobs, and no other object of the bucket.",
-    "jobs-bucket/logs": "The log of any owner's job as a file, and no other object of the bucket.",
-    "process-workflow/executions": EXECUTIONS,
-    "scan-workflow/executions": EXECUTIONS,
-    "import-workflow/executions": EXECUTIONS,
-    "train-workflow/executions": EXECUTIONS,
-    "deploy-workflow/executions": EXECUTIONS,
-    "teardown-workflow/executions": EXECUTIONS,
-    "processing-jobs": "The names of processing jobs are the ids of versions, which are made at run time.",
-    "service-jobs": "Batch makes the id of a service job when it is submitted; there is no narrower form before.",
-    "training-jobs": "Batch makes the names of training jobs: AWSBatch, our id, 32 digits.",
-    "training-logs": "The streams of one log group; which of them a request may read is decided by the job's record.",
-    "endpoints": OF_THIS_STAGE,
-    "endpoint-configs": OF_THIS_STAGE,
-    "endpoint-models": OF_THIS_STAGE,
 }

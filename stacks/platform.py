@@ -11,8 +11,10 @@ from stacks.api import add_api
 from stacks.data import data_of
 from stacks.events import WATCHERS, Events
 from stacks.functions import Functions
+from stacks.operator_role import operator_role
 from stacks.processing import Processing
-from stacks.serving import endpoint_resources
+from stacks.serving import endpoint_resources, llm_variables
+from stacks.token_role import TokenRole
 from stacks.training import Training
 from stacks.training_logs import TrainingLogs
 from stacks.workflows import add_workflows
@@ -30,7 +32,7 @@ class PlatformStack(cdk.Stack):
 
         training = Training(self, "Training", settings=settings, buckets=dict(data.buckets))
         functions.resources |= training.resources() | endpoint_resources(self, settings)
-        functions.variables |= training.variables(settings)
+        functions.variables |= training.variables(settings) | llm_variables(self, settings, training.images)
 
         processing = Processing(self, "Processing", settings=settings, bucket=data.buckets["datasets"])
         functions.resources |= processing.resources()
@@ -40,7 +42,9 @@ class PlatformStack(cdk.Stack):
         functions.variables["JOBS_REGISTER_FUNCTION"] = functions["jobs_register"].function_name
         functions.add("jobs_control", "jobs_progress", "models_rebuild", *dict.fromkeys(WATCHERS.values()))
         functions.variables["JOBS_CONTROL_FUNCTION"] = functions["jobs_control"].function_name
+        token_role = TokenRole(self, settings, functions)
         api = add_api(self, settings, functions, data.user_pool_id)
+        token_role.add(self, functions)
 
         Events(
             self,
@@ -58,6 +62,7 @@ class PlatformStack(cdk.Stack):
             "Region": self.region,
             "Stage": settings.stage,
             "ExecutionRoleArn": training.role.role_arn,
+            "OperatorRoleArn": operator_role(self, settings).role_arn,
         }
         for name, bucket in data.buckets.items():
             outputs[f"{name.capitalize()}Bucket"] = bucket

@@ -24,7 +24,10 @@ WORKFLOWS = {
     "import": ("models/import.asl.json", {"ModelsImportArn": "models_import"}),
     "archive": ("models/archive.asl.json", {"ModelsArchiveArn": "models_archive"}),
     "deploy": ("endpoints/deploy.asl.json", {"EndpointsDeployArn": "endpoints_deploy"}),
+    "update": ("endpoints/update.asl.json", {"EndpointsDeployArn": "endpoints_deploy"}),
     "teardown": ("endpoints/teardown.asl.json", {"EndpointsDeployArn": "endpoints_deploy"}),
+    "sleep": ("endpoints/sleep.asl.json", {"EndpointsDeployArn": "endpoints_deploy"}),
+    "register": ("endpoints/register.asl.json", {"EndpointsRegisterArn": "endpoints_register"}),
     "train": (  # its last function starts `deploy`, which therefore comes first
         "jobs/train.asl.json",
         {

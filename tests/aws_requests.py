@@ -9,6 +9,8 @@ import regex
 from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 
+SURROGATES, ASTRAL = r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF"  # as Java spells it, and Python
+
 
 @cache
 def service_model(service: str) -> ServiceModel:
@@ -40,7 +42,8 @@ def _constraints(value: Any, shape: Any, path: str) -> Iterator[str]:
         for index, inner in enumerate(value):
             yield from _constraints(inner, shape.member, f"{path}[{index}]")
     elif isinstance(value, str):
-        if "pattern" in metadata and not regex.fullmatch(metadata["pattern"], value):
+        pattern = metadata.get("pattern", "").replace(SURROGATES, ASTRAL)
+        if pattern and not regex.fullmatch(pattern, value):
             yield f"{path}: {value!r} does not match"
         if len(value) > metadata.get("max", len(value)):
             yield f"{path}: {len(value)} characters are more than {metadata['max']}"

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "operations": {"local", "cdk_app", "lambdas"},
     "benchmarks": {"app", "stacks", "cdk_app", "lambdas", "training_containers", "local", "operations"},
 }
-NOUNS = ["common", "datasets", "models", "jobs", "endpoints"]  # each may call those before it
+NOUNS = ["common", "datasets", "models", "jobs", "endpoints", "stats"]  # each may call those before it
 NOUNS_APART = ["accounts", "processing", "scanner", "system"]  # these call `common` only
 SHOWN_TO_OTHER_NOUNS = {"service", "schemas"}
 LAYERS = {  # module of a noun -> modules of the same noun that it may not import
@@ -35,7 +35,7 @@ LAYERS = {  # module of a noun -> modules of the same noun that it may not impor
     "tasks": {"handler", "routes"},
 }
 MINISTACK = {  # the only modules that know the emulator's private names
-    f"local/{name}.py" for name in ("emulator", "emulator_hooks", "object_hooks", "upload_hooks")
+    f"local/{name}.py" for name in ("bearer_tokens", "emulator", "emulator_hooks", "object_hooks", "upload_hooks")
 }
 NOT_OURS_TO_SAY = re.compile(
     r"/work/|/farm/|/root/|/tmp/b|\bsub-?agents?\b|\bissue #?\d|\bcontract\.md\b|--(extra-)?index-url|\"resolved\":",

@@ -8,18 +8,18 @@ from constructs import Construct
 
 
 class Role(iam.Role):
-    """What a service (`lambda.amazonaws.com`) may do for us: the statements, and nothing else."""
+    """What a service (`lambda.amazonaws.com`; None: the account's own people) may do: the statements, nothing else."""
 
     def __init__(
         self,
         scope: Construct,
         id: str,
         *,
-        service: str,
+        service: str | None,
         statements: Sequence[iam.PolicyStatement],
         conditions: Mapping[str, Any] | None = None,
     ) -> None:
-        principal = iam.ServicePrincipal(service, conditions=conditions)
+        principal = iam.ServicePrincipal(service, conditions=conditions) if service else iam.AccountRootPrincipal()
         super().__init__(
             scope,
             id,

@@ -8,6 +8,7 @@ from typing import Any
 # boto3 is imported inside the functions: importing it costs a third of a cold start, and a request that
 # needs no AWS call should not pay for it.
 
+INVOKE_SECONDS = 25
 ONE_AT_A_TIME = threading.Lock()  # threads may share a client, but boto3 does not make two at once
 
 
@@ -17,8 +18,10 @@ def client(service: str) -> Any:
     import boto3
     from botocore.config import Config
 
-    seconds = 65 if service == "sagemaker-runtime" else 20  # a model may take 60
-    config = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=3, read_timeout=seconds)
+    # A model may take 60 s, but API Gateway waits 29; and a call that took too long is not made again and again.
+    seconds, attempts = (INVOKE_SECONDS, 1) if service == "sagemaker-runtime" else (20, 4)
+    retries = {"mode": "standard", "total_max_attempts": attempts}
+    config = Config(retries=retries, connect_timeout=3, read_timeout=seconds)
     with ONE_AT_A_TIME:
         return boto3.client(service, config=config)
 

@@ -4,13 +4,13 @@ import secrets
 import time
 from typing import Literal
 
-Prefix = Literal["job", "ds", "mdl", "ep", "scr"]
+Prefix = Literal["job", "ds", "mdl", "ep", "scr", "inf", "reg"]
 
 CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 TIME_CHARACTERS = 10  # 48 bits of milliseconds, as in a ULID
 RANDOM_CHARACTERS = 9
 
-ID_PATTERN = r"^(job|ds|mdl|ep|scr)-[0-9a-hjkmnp-tv-z]{19}$"
+ID_PATTERN = r"^(job|ds|mdl|ep|scr|inf|reg)-[0-9a-hjkmnp-tv-z]{19}$"
 
 
 def new_id(prefix: Prefix) -> str:

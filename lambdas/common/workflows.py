@@ -28,11 +28,12 @@ def start(workflow: str, owner: str, id: str, name: str | None = None) -> None:
 
 def reason_of(error: dict[str, Any]) -> str:
     """Return the words of a workflow's error, {"Error", "Cause"}: a Lambda's own message where there is one."""
-    cause = str(error.get("Cause") or error.get("Error") or "the workflow gave no reason.")
+    cause = str(error.get("Cause") or error.get("Error") or "The workflow ended.")
     try:
-        return str(json.loads(cause).get("errorMessage", cause))
+        cause = str(json.loads(cause).get("errorMessage", cause))
     except (ValueError, AttributeError):
-        return cause  # plain words
+        pass  # plain words
+    return cause[:1000]
 
 
 def execution(workflow: str, name: str) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from lambdas.datasets.schemas import (
     VersionCreated,
     VersionPublic,
 )
+from lambdas.datasets.storage import held_by as held_by  # the statistics call it
 
 MAX_READS = 10  # pages of the table that one filtered list reads
 PROCESS = "PROCESS_WORKFLOW_ARN"

@@ -1,16 +1,29 @@
 """How much a user's datasets may take: one counter per user, changed in the transactions that add and remove."""
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 from lambdas.common import aws
 from lambdas.common.environment import variable
 from lambdas.common.errors import Conflict, TooLarge
-from lambdas.common.items import key
+from lambdas.common.items import from_item, key, read_items
 from lambdas.common.transactions import Write
 
 COUNTER = "storage#"
 
 
-def reserving(owner: str, size: int) -> Write:
-    """Return the write that counts `size` bytes as taken; it fails with TooLarge where they do not fit."""
+class Held(NamedTuple):
+    """What a user has: data sets, and the bytes that they take."""
+
+    datasets: int = 0
+    bytes: int = 0
+
+
+def reserving(owner: str, size: int, datasets: int = 0) -> Write:
+    """Return the write that counts `size` bytes as taken; it fails with TooLarge where they do not fit.
+
+    `datasets` is how many data sets begin with it.
+    """
     quota = int(variable("STORAGE_QUOTA_BYTES"))
     detail = (
         f"This needs {size:,} bytes, and your datasets may take {quota:,} together: delete what you no longer need "
@@ -18,7 +31,7 @@ def reserving(owner: str, size: int) -> Write:
     )
     if size > quota:
         raise TooLarge(detail)
-    update = counting(owner, size)
+    update = counting(owner, size, datasets)
     update["ConditionExpression"] = "attribute_not_exists(#bytes) OR #bytes <= :room"
     update["ExpressionAttributeValues"][":room"] = {"N": str(quota - size)}
     return Write("Update", update, TooLarge(detail))
@@ -29,14 +42,19 @@ def releasing(owner: str, size: int) -> Write:
     return Write("Update", counting(owner, -size), Conflict("Never: this write has no condition."))
 
 
-def counting(owner: str, change: int) -> dict:
-    """Return the arguments of the update that adds to a user's counter."""
+def dataset_gone(owner: str) -> Write:
+    """Return the write that counts a data set as gone; it belongs in a transaction that happens once."""
+    return Write("Update", counting(owner, 0, -1), Conflict("Never: this write has no condition."))
+
+
+def counting(owner: str, change: int, datasets: int = 0) -> dict:
+    """Return the arguments of the update that adds to a user's counters."""
     return {
         "TableName": variable("DATASETS_TABLE"),
         "Key": key(owner, COUNTER),
-        "UpdateExpression": "ADD #bytes :change",
+        "UpdateExpression": "ADD #bytes :change, datasets :datasets",
         "ExpressionAttributeNames": {"#bytes": "bytes"},
-        "ExpressionAttributeValues": {":change": {"N": str(change)}},
+        "ExpressionAttributeValues": {":change": {"N": str(change)}, ":datasets": {"N": str(datasets)}},
     }
 
 
@@ -46,3 +64,15 @@ def used(owner: str) -> int:
         TableName=variable("DATASETS_TABLE"), Key=key(owner, COUNTER), ConsistentRead=True
     )
     return int(answer.get("Item", {}).get("bytes", {}).get("N", 0))
+
+
+def held_by(owners: Iterable[str]) -> dict[str, Held]:
+    """Return what each user has: one item per user."""
+    items = read_items(variable("DATASETS_TABLE"), [key(owner, COUNTER) for owner in owners])
+    return {item["owner"]["S"]: held_in(item) for item in items}
+
+
+def held_in(item: dict) -> Held:
+    """Return the counts in an item."""
+    values = from_item(item)
+    return Held(values.get("datasets", 0), values["bytes"])

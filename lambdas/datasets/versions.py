@@ -10,7 +10,7 @@ from lambdas.common import objects, waits
 from lambdas.common.environment import variable
 from lambdas.common.errors import Conflict, NotFound, Stale, TooLarge
 from lambdas.common.ids import new_id
-from lambdas.common.transactions import transact
+from lambdas.common.transactions import transact, transact_in_turn
 from lambdas.datasets import files, imports, storage
 from lambdas.datasets.formats import refuse_format, refuse_names
 from lambdas.datasets.records import DATASETS, MAX_VERSIONS, VERSIONS, dataset_folder, version_id, versions_of
@@ -33,7 +33,7 @@ def begin(owner: str, new: DatasetCreate) -> tuple[Dataset, list[StoredFile]]:
         DATASETS.creation(dataset),
         VERSIONS.creation(version),
         waits.opening(version.id, owner),
-        storage.reserving(owner, version.stored_bytes),
+        storage.reserving(owner, version.stored_bytes, datasets=1),
     )
     return dataset, bring(version, found)
 
@@ -183,7 +183,14 @@ def sweep(owner: str, dataset_id: str) -> None:
         files.abort_uploads(files.listed(version))
         remove(version)
     objects.delete_prefix(variable("DATASETS_BUCKET"), dataset_folder(owner, dataset_id))
-    transact(waits.closing(dataset_id))
+    last = waits.closing(dataset_id)
+    last.arguments["ConditionExpression"] = "attribute_exists(id)"
+    try:
+        transact_in_turn(last, storage.dataset_gone(owner))
+    except Stale:
+        raise
+    except Conflict:
+        pass  # somebody else did the same, and counted it
 
 
 def remove(version: Version) -> None:

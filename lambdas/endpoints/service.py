@@ -1,66 +1,82 @@
 """The rules of endpoints: what may be deployed, and how an endpoint is called, and how it goes away."""
 
-import json
-from dataclasses import dataclass
-from typing import Any
-
-from lambdas.common import aws, waits, workflows
+from lambdas.common import waits, workflows
 from lambdas.common.environment import variable
-from lambdas.common.errors import BadRequest, Conflict, ContainerFailed, NotFound, TooLarge, Unavailable
+from lambdas.common.errors import BadRequest, Conflict
 from lambdas.common.identity import Caller
 from lambdas.common.ids import new_id
 from lambdas.common.instances import allowed_instance_type
 from lambdas.common.pages import Page
 from lambdas.common.store import EntityStore, now
 from lambdas.common.transactions import Write
-from lambdas.endpoints.schemas import AcceptedRisk, Endpoint, EndpointCreate
+from lambdas.endpoints import awake, leases, llm
+from lambdas.endpoints import servable as rules
+from lambdas.endpoints.awake import awake_endpoints as awake_endpoints  # the statistics call it
+from lambdas.endpoints.llm import LlmSettings
+from lambdas.endpoints.schemas import AcceptedRisk, Autoscaling, Endpoint, EndpointCreate, Serverless
+from lambdas.endpoints.servable import Servable
 from lambdas.models import service as models
 from lambdas.models.schemas import ModelVersion
 
 ENDPOINTS = EntityStore("ENDPOINTS_TABLE", Endpoint, "endpoint")
-MAX_BODY = 4 * 1024 * 1024  # API Gateway and Lambda carry bodies base64-coded: 6 MB are about 4.4 of ours
 AT_REST = {"in_service", "sleeping", "failed"}
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The container's answer, passed on as it is."""
-
-    body: bytes
-    content_type: str
 
 
 def create(caller: Caller, request: EndpointCreate) -> Endpoint:
     """Accept a deployment: hold the model version, store the endpoint, start its workflow.
 
     Raises NotFound for a model the caller may not see, Conflict for one that cannot be served, BadRequest for an
-    instance type that the caller may not have.
+    instance type that the caller may not have, or a longer lease than the stage allows.
     """
-    return begin(caller, request, allowed_instance_type(request.instance_type, caller), new_id("ep"))
+    return begin(caller, request, instance_type_of(caller, request), new_id("ep"))
 
 
-def begin(caller: Caller, request: EndpointCreate, instance_type: str, id: str, *also: Write) -> Endpoint:
+def instance_type_of(caller: Caller, request: EndpointCreate) -> str | None:
+    """Return what an endpoint is to run on, None for a serverless one; raises BadRequest for what is not allowed."""
+    return None if request.kind == "serverless" else allowed_instance_type(request.instance_type, caller)
+
+
+def begin(caller: Caller, request: EndpointCreate, instance_type: str | None, id: str, *also: Write) -> Endpoint:
     """Do as `create`, on an instance type that was allowed before, and together with `also` or not at all."""
     owner = request.model.user_id or caller.username
     version = models.find(caller, owner, request.model.model_id, request.model.version)
-    risk = accepted_risk(version, caller, request.accept_risk)
-    artefact = servable(version)
+    risk, served, settings = checked(caller, request, version, instance_type)
     endpoint = Endpoint(
         owner=caller.username,
         id=id,
         name=request.name,
         model=request.model.model_copy(update={"version": version.version, "user_id": owner}),
         model_version_id=version.id,
+        kind=request.kind,
         instance_type=instance_type,
-        instance_count=request.instance_count,
+        instance_count=0 if request.kind == "serverless" else request.instance_count,
+        serverless=(request.serverless or Serverless()) if request.kind == "serverless" else None,
+        autoscaling=request.autoscaling,
+        network_isolation=request.kind != "serverless",
         endpoint_name=f"slipway-{variable('STAGE')}-{id}",
-        image_family=version.image or "",
-        artefact=artefact,
+        image_family=served.image_family,
+        artefact=served.artefact,
+        llm=settings,
         accepted_risk=risk,
+        lease_hours=leases.hours_of(request.lease_hours),
+        started_at=now(),
     )
-    ENDPOINTS.create(endpoint, waits.opening(id, endpoint.owner), models.hold(version, id), *also)
+    writes = [waits.opening(id, endpoint.owner), awake.adding(endpoint), models.hold(version, id)]
+    ENDPOINTS.create(endpoint, *writes, *also)
     workflows.start("DEPLOY_WORKFLOW_ARN", endpoint.owner, id)
     return endpoint
+
+
+def checked(
+    caller: Caller, request: EndpointCreate, version: ModelVersion, instance_type: str | None
+) -> tuple[AcceptedRisk | None, Servable, LlmSettings | None]:
+    """Return the risk that is accepted, what serves a version and how; raises BadRequest, Conflict where it cannot."""
+    check_scaling(request.autoscaling, request.instance_count)
+    risk = accepted_risk(version, caller, request.accept_risk)
+    if request.kind == "serverless":
+        refuse_unless_clean(version, caller)
+    served = servable(version)
+    return risk, served, llm.checked(request.kind, request.llm, version, served, instance_type)
 
 
 def accepted_risk(version: ModelVersion, caller: Caller, accepts: bool) -> AcceptedRisk | None:
@@ -71,7 +87,7 @@ def accepted_risk(version: ModelVersion, caller: Caller, accepts: bool) -> Accep
     name = f"{version.model_id} {version.version}"
     if version.verdict == "malicious":
         raise Conflict(f"{name} is blocked and cannot be deployed: {version.reason}")
-    if models.trusted(version):
+    if models.trusted(version) and not is_foreign_script(version, caller):
         return None
     if not accepts:
         raise Conflict(
@@ -82,15 +98,39 @@ def accepted_risk(version: ModelVersion, caller: Caller, accepts: bool) -> Accep
     return AcceptedRisk(by=caller.username, at=now(), verdict=version.verdict)
 
 
-def servable(version: ModelVersion) -> str:
-    """Return the address of what an endpoint loads; raises Conflict with the reason when there is nothing."""
-    if version.status != "ready":
+def is_foreign_script(version: ModelVersion, caller: Caller) -> bool:
+    """Return whether somebody else's own script made a model, which nobody has scanned: it may be a pickle."""
+    return version.job_id is not None and version.image is None and version.owner != caller.username
+
+
+def servable(version: ModelVersion) -> Servable:
+    """Return what serves a version; raises Conflict with the reason when nothing does."""
+    bucket, key = variable("MODELS_BUCKET"), version.model_archive
+    if key is not None:
+        files = [] if version.image else models.archived_files(version)
+        return rules.servable(version, files, lambda _: {}, bucket)
+    return rules.servable(version, models.shown_files(version), lambda name: models.document(version, name), bucket)
+
+
+def refuse_unless_clean(version: ModelVersion, caller: Caller) -> None:
+    """Raise Conflict for a version that may not be served without network isolation."""
+    if not models.trusted(version) or is_foreign_script(version, caller):
         raise Conflict(
-            f"{version.model_id} {version.version} is {version.status}; only a ready version can be deployed."
+            f"A serverless endpoint cannot be cut off from the network, so only versions that the scanner calls clean "
+            f"are served there, and {version.model_id} {version.version} is {version.verdict}. Use kind realtime."
         )
-    if version.image is None or version.model_archive is None:
-        raise Conflict(f"{version.model_id} {version.version} was not trained here; this platform cannot serve it yet.")
-    return f"s3://{variable('MODELS_BUCKET')}/{version.model_archive}"
+
+
+def check_scaling(autoscaling: Autoscaling | None, instance_count: int, field: str = "instance_count") -> None:
+    """Raise BadRequest for a number of instances outside of autoscaling's bounds."""
+    if autoscaling and not autoscaling.min_instances <= instance_count <= autoscaling.max_instances:
+        message = f"{instance_count} is not between autoscaling's min_instances and max_instances."
+        raise BadRequest(message, errors=[{"field": field, "message": message}])
+
+
+def release(endpoint: Endpoint) -> Write:
+    """Return the write that lets go of the model version."""
+    return models.release(endpoint.model.user_id or endpoint.owner, endpoint.model_version_id, endpoint.id)
 
 
 def owned(caller: Caller, id: str) -> Endpoint:
@@ -109,46 +149,7 @@ def delete(endpoint: Endpoint) -> Endpoint:
         return endpoint
     if endpoint.status not in AT_REST:
         raise Conflict(f"The endpoint {endpoint.id} is {endpoint.status}; delete it once that is over.")
-    endpoint = ENDPOINTS.update(endpoint, waits.opening(endpoint.id, endpoint.owner), status="deleting")
+    writes = [waits.opening(endpoint.id, endpoint.owner), awake.removing(endpoint.id)]
+    endpoint = ENDPOINTS.update(endpoint, *writes, status="deleting")
     workflows.start("TEARDOWN_WORKFLOW_ARN", endpoint.owner, endpoint.id, name=f"{endpoint.id}-delete")
     return endpoint
-
-
-def invoke(endpoint: Endpoint, body: bytes, content_type: str, accept: str) -> Prediction:
-    """Send a body to the model and return its answer.
-
-    Raises Conflict when the endpoint is not in service, TooLarge, BadRequest with the container's words for
-    input it refused, ContainerFailed when it broke.
-    """
-    if endpoint.status != "in_service":
-        why = f": {endpoint.reason}" if endpoint.reason else ""
-        raise Conflict(f"The endpoint {endpoint.id} is {endpoint.status}{why}")
-    if len(body) > MAX_BODY:
-        raise TooLarge(f"The body is larger than {MAX_BODY} bytes; send fewer rows at once.")
-    runtime = aws.client("sagemaker-runtime")
-    try:
-        answer = runtime.invoke_endpoint(
-            EndpointName=endpoint.endpoint_name, Body=body, ContentType=content_type, Accept=accept
-        )
-    except runtime.exceptions.ModelError as error:
-        raise container_error(error.response) from error
-    except Exception as error:
-        if aws.error_code(error) in {"ServiceUnavailable", "ThrottlingException", "InternalFailure"}:
-            raise Unavailable("The endpoint did not answer; try again in a moment.", retry_after=2) from error
-        if aws.error_code(error) == "ValidationError":
-            raise NotFound(f"SageMaker has no endpoint {endpoint.endpoint_name}; deploy the model again.") from error
-        raise
-    return Prediction(answer["Body"].read(), answer.get("ContentType", "application/octet-stream"))
-
-
-def container_error(response: dict[str, Any]) -> BadRequest | ContainerFailed:
-    """Return the error that a container's answer stands for: its 4xx is the caller's, anything else its own."""
-    status, message = response.get("OriginalStatusCode", 500), response.get("OriginalMessage", "")
-    try:
-        message = json.loads(message)["detail"]
-    except (ValueError, KeyError, TypeError):
-        pass  # not our containers' error shape: its words are passed on as they are
-    message = str(message)[:1000]
-    if 400 <= status < 500:
-        return BadRequest(f"The model refused the input: {message}")
-    return ContainerFailed(f"The model's container failed: {message}")

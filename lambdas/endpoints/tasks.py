@@ -4,30 +4,39 @@ Names are made from the endpoint's id, so every step can be repeated: what exist
 what is gone already is taken as deleted.
 """
 
-import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from lambdas.common import aws, waits, workflows
-from lambdas.common.environment import mapping, optional, variable
+from lambdas.common.environment import variable
 from lambdas.common.errors import NotFound, Stale
 from lambdas.common.observability import logger
-from lambdas.common.transactions import Write
-from lambdas.endpoints import chain, endpoint_request
+from lambdas.endpoints import (
+    awake,
+    chain,
+    endpoint_request,
+    leases,
+    registration_tasks,
+    resources,
+    rest,
+    service,
+    sweep,
+    update_tasks,
+    updates,
+)
 from lambdas.endpoints.schemas import Endpoint
 from lambdas.endpoints.service import ENDPOINTS
-from lambdas.models import service as models
 
 Event = dict[str, Any]
 FOLLOWING = "ep-job-"  # what a completed job leaves under way when it asked for an endpoint
-MISSING = {"ValidationException", "ResourceNotFound"}  # what SageMaker calls a name it does not have
 
 
 # ---------------------------------------------------------------------------------------------------- deploy
 
 
 def deploy(event: Event, context: Any) -> dict[str, Any]:
-    """One step of `deploy` or `teardown`: {"step", "owner", "id"} and what the step needs."""
+    """One step of `deploy`, `update`, `sleep` or `teardown`: {"step", "owner", "id"} and what the step needs."""
     try:
         endpoint = ENDPOINTS.get(event["owner"], event["id"])
     except NotFound:
@@ -38,49 +47,84 @@ def deploy(event: Event, context: Any) -> dict[str, Any]:
 
 def create_model(endpoint: Endpoint, event: Event) -> None:
     """Make SageMaker's model and endpoint configuration."""
-    sagemaker, to = aws.client("sagemaker"), deployment()
-    unless_exists(sagemaker.create_model, **endpoint_request.create_model(endpoint, to))
-    unless_exists(sagemaker.create_endpoint_config, **endpoint_request.create_endpoint_config(endpoint, to))
+    resources.create_model_and_config(endpoint)
 
 
 def create_endpoint(endpoint: Endpoint, event: Event) -> None:
     """Make the endpoint; the workflow then waits for the token to be answered."""
     waits.keep_token(endpoint.id, event["token"])
-    unless_exists(aws.client("sagemaker").create_endpoint, **endpoint_request.create_endpoint(endpoint, deployment()))
+    request = endpoint_request.create_endpoint(endpoint, resources.deployment())
+    resources.create(aws.client("sagemaker").create_endpoint, **request)
 
 
 def in_service(endpoint: Endpoint, event: Event) -> None:
     """Store that the endpoint answers."""
-    if endpoint.status == "creating":
-        ENDPOINTS.update(endpoint, waits.closing(endpoint.id), status="in_service", reason=None)
+    if endpoint.status != "creating":
+        return
+    resources.let_logs_end(endpoint)
+    problem = resources.scale(endpoint)
+    kept = {"autoscaling": None} if problem else {}
+    changes = kept | leases.beginning(endpoint, datetime.now(UTC))
+    ENDPOINTS.update(endpoint, waits.closing(endpoint.id), status="in_service", reason=problem, **changes)
 
 
 def roll_back(endpoint: Endpoint, event: Event) -> None:
     """Remove whatever was made, and store why. Raises while SageMaker is still busy, to be tried again."""
     if not delete_endpoint(endpoint, event)["gone"]:
         raise RuntimeError(f"{endpoint.endpoint_name} is not deleted yet.")
-    _delete_config_and_model(endpoint)
+    if endpoint.wakes:  # it served before: it goes on sleeping, with all that it is made of
+        if endpoint.status == "creating":
+            rest.asleep_again(endpoint, workflows.reason_of(event["error"]))
+        return
+    remove(endpoint)
     if endpoint.status == "creating":
-        changes = {"status": "failed", "reason": reason_of(event["error"]), "holds_model": False}
-        ENDPOINTS.update(endpoint, waits.closing(endpoint.id), release(endpoint), **changes)
+        changes = {"status": "failed", "reason": workflows.reason_of(event["error"]), "holds_model": False}
+        writes = [waits.closing(endpoint.id), awake.removing(endpoint.id), service.release(endpoint)]
+        ENDPOINTS.update(endpoint, *writes, **changes, **leases.settled(endpoint, datetime.now(UTC)))
 
 
 def delete_endpoint(endpoint: Endpoint, event: Event) -> dict[str, bool]:
-    """Ask SageMaker to delete the endpoint; return whether it is gone."""
-    sagemaker = aws.client("sagemaker")
-    described = describe(endpoint.endpoint_name)
+    """Ask SageMaker to delete the endpoint, which then does not scale any more; return whether it is gone."""
+    if endpoint.autoscaling:
+        resources.stop_scaling(endpoint)
+    described = resources.describe(endpoint.endpoint_name)
     if described is None:
         return {"gone": True}
-    if described["EndpointStatus"] not in {"Deleting", "Creating", "Updating"}:
-        sagemaker.delete_endpoint(EndpointName=endpoint.endpoint_name)
-    return {"gone": describe(endpoint.endpoint_name) is None}
+    if described["EndpointStatus"] not in resources.BUSY:
+        aws.client("sagemaker").delete_endpoint(EndpointName=endpoint.endpoint_name)
+    return {"gone": resources.describe(endpoint.endpoint_name) is None}
+
+
+def asleep(endpoint: Endpoint, event: Event) -> None:
+    """Store that the endpoint is gone from SageMaker, so that it can be woken."""
+    rest.asleep(endpoint)
 
 
 def delete_rest(endpoint: Endpoint, event: Event) -> None:
-    """Delete the configuration, the model and the record."""
-    _delete_config_and_model(endpoint)
-    released = [release(endpoint)] if endpoint.holds_model else []
+    """Delete what remains of an endpoint that SageMaker has no more, and the record."""
+    remove(endpoint)
+    resources.delete_inferences(endpoint)
+    released = [service.release(found) for found in deployed(endpoint)] if endpoint.holds_model else []
     ENDPOINTS.delete(endpoint, waits.closing(endpoint.id), *released)
+
+
+def remove(endpoint: Endpoint) -> None:
+    """Delete every deployment's model and configuration, an update's alarm; let the logs end."""
+    for found in deployments(endpoint):
+        resources.delete_model_and_config(found)
+    if endpoint.update:
+        resources.delete_alarm(updates.updated(endpoint))
+    resources.let_logs_end(endpoint)
+
+
+def deployments(endpoint: Endpoint) -> list[Endpoint]:
+    """Return the endpoint as it is deployed; and as an update would have left it, which was lost on the way."""
+    return [endpoint, updates.updated(endpoint)] if endpoint.update else [endpoint]
+
+
+def deployed(endpoint: Endpoint) -> list[Endpoint]:
+    """Return its deployments, one for each version that it holds."""
+    return list({found.model_version_id: found for found in deployments(endpoint)}.values())
 
 
 STEPS: dict[str, Callable[[Endpoint, Event], dict[str, bool] | None]] = {
@@ -88,72 +132,13 @@ STEPS: dict[str, Callable[[Endpoint, Event], dict[str, bool] | None]] = {
     "create_endpoint": create_endpoint,
     "in_service": in_service,
     "roll_back": roll_back,
+    "prepare_update": update_tasks.prepare_update,
+    "update_endpoint": update_tasks.update_endpoint,
+    "settle_update": update_tasks.settle_update,
     "delete_endpoint": delete_endpoint,
     "delete_rest": delete_rest,
+    "asleep": asleep,
 }
-
-
-def deployment() -> endpoint_request.Deployment:
-    """Return what this stage gives every endpoint."""
-    vpc = optional("VPC_CONFIG")
-    return endpoint_request.Deployment(
-        stage=variable("STAGE"),
-        role_arn=variable("EXECUTION_ROLE_ARN"),
-        images=mapping("IMAGES"),
-        vpc=json.loads(vpc) if vpc else None,
-        kms_key_arn=optional("KMS_KEY_ARN"),
-    )
-
-
-def release(endpoint: Endpoint) -> Write:
-    """Return the write that lets go of the model version."""
-    return models.release(endpoint.model.user_id or endpoint.owner, endpoint.model_version_id, endpoint.id)
-
-
-def unless_exists(create: Callable[..., Any], **request: Any) -> None:
-    """Create something at SageMaker; the same name from an earlier try is taken as done.
-
-    SageMaker calls a taken name ValidationException too, and tells the two apart only in words.
-    """
-    try:
-        create(**request)
-    except Exception as error:
-        taken = aws.error_code(error) in {"ValidationException", "ResourceInUse"} and "already exist" in str(error)
-        if not taken:
-            raise
-
-
-def _delete_config_and_model(endpoint: Endpoint) -> None:
-    sagemaker, name = aws.client("sagemaker"), endpoint.endpoint_name
-    for delete, argument in (
-        (sagemaker.delete_endpoint_config, "EndpointConfigName"),
-        (sagemaker.delete_model, "ModelName"),
-    ):
-        try:
-            delete(**{argument: name})
-        except Exception as error:
-            if aws.error_code(error) not in MISSING:
-                raise
-
-
-def describe(name: str) -> dict[str, Any] | None:
-    """Return DescribeEndpoint, or None when there is no such endpoint."""
-    try:
-        return aws.client("sagemaker").describe_endpoint(EndpointName=name)
-    except Exception as error:
-        if aws.error_code(error) in MISSING:
-            return None
-        raise
-
-
-def reason_of(error: dict[str, Any]) -> str:
-    """Return the words of a workflow's error: a Lambda's own message where there is one."""
-    cause = str(error.get("Cause") or error.get("Error") or "The deployment failed.")
-    try:
-        cause = json.loads(cause).get("errorMessage", cause)
-    except (ValueError, AttributeError):
-        pass  # plain words
-    return cause[:1000]
 
 
 # ----------------------------------------------------------------------------------------------------- watch
@@ -165,13 +150,25 @@ def watch(event: Event, context: Any) -> None:
     if kind == "SageMaker Endpoint State Change":
         reconcile_id(detail["EndpointName"].removeprefix(f"slipway-{variable('STAGE')}-"))
     elif kind == "Step Functions Execution Status Change":
-        reconcile_id(detail["name"].removesuffix("-delete"))
+        reconcile_id("-".join(detail["name"].split("-")[:2]))  # after the id: which of its executions it is
     else:
-        waits.reconcile_all("ep-", reconcile)
+        try:
+            waits.reconcile_all("ep-", reconcile)
+            registration_tasks.reconcile_all()
+        finally:
+            sweep.sweep(clock_of(event))
+
+
+def clock_of(event: Event) -> datetime:
+    """Return the time at which EventBridge's schedule sent the event; for one without a time, now."""
+    return datetime.fromisoformat(event["time"]) if "time" in event else datetime.now(UTC)
 
 
 def reconcile_id(id: str) -> None:
-    """Reconcile the endpoint of that id; other programs' endpoints are no concern of ours."""
+    """Reconcile the endpoint or registration of that id; other programs' endpoints are no concern of ours."""
+    if id.startswith(registration_tasks.PREFIX):
+        waits.reconcile_all(id, registration_tasks.reconcile)
+        return
     try:
         endpoint = ENDPOINTS.find(id)
     except NotFound:
@@ -185,11 +182,14 @@ def reconcile(owner: str, id: str) -> None:
         chain.follow_job(owner, id.removeprefix("ep-"))
         return
     endpoint = ENDPOINTS.get(owner, id)
-    described = describe(endpoint.endpoint_name)
+    described = resources.describe(endpoint.endpoint_name)
     status = described["EndpointStatus"] if described else None
     reason = (described or {}).get("FailureReason", "SageMaker gave no reason.")
     try:
-        reconcile_with(endpoint, status, reason)
+        if endpoint.status == "updating":
+            update_tasks.reconcile_updating(endpoint, described)
+        else:
+            reconcile_with(endpoint, status, reason)
     except Stale:  # its workflow or another event was faster
         logger.info("changed meanwhile", extra={"id": id})
 
@@ -200,7 +200,10 @@ def reconcile_with(endpoint: Endpoint, status: str | None, reason: str) -> None:
         reconcile_creating(endpoint, status, reason)
     elif endpoint.status == "in_service" and status in {None, "Failed", "OutOfService"}:
         gone = "SageMaker has no such endpoint any more." if status is None else reason
-        ENDPOINTS.update(endpoint, status="failed", reason=gone)
+        ended = leases.settled(endpoint, datetime.now(UTC))
+        ENDPOINTS.update(endpoint, awake.removing(endpoint.id), status="failed", reason=gone, **ended)
+    elif endpoint.status == "sleeping":
+        reconcile_sleeping(endpoint, status)
     elif endpoint.status == "deleting":
         reconcile_deleting(endpoint)
 
@@ -211,17 +214,28 @@ def reconcile_creating(endpoint: Endpoint, status: str | None, reason: str) -> N
         waits.succeed(endpoint.id, {"status": status})
     elif status == "Failed":
         waits.fail(endpoint.id, "EndpointFailed", reason)
-    execution = workflows.execution("DEPLOY_WORKFLOW_ARN", endpoint.id)["status"]
+    name = rest.deploy_name(endpoint)
+    execution = workflows.execution("DEPLOY_WORKFLOW_ARN", name)["status"]
     if execution == "RUNNING":
         waits.heartbeat(endpoint.id)
     elif execution == "ABSENT":
-        workflows.start("DEPLOY_WORKFLOW_ARN", endpoint.owner, endpoint.id)
+        workflows.start("DEPLOY_WORKFLOW_ARN", endpoint.owner, endpoint.id, name)
     elif status == "InService":
         in_service(endpoint, {})
     elif status == "Failed":
         roll_back(endpoint, {"error": {"Cause": reason}})
     elif status is None:
         roll_back(endpoint, {"error": {"Cause": "The deployment's workflow ended before the endpoint was made."}})
+
+
+def reconcile_sleeping(endpoint: Endpoint, status: str | None) -> None:
+    """Start what puts it to sleep if that never started; do its steps when its workflow has ended before its end."""
+    name = rest.sleep_name(endpoint)
+    execution = workflows.execution(rest.SLEEP, name)["status"]
+    if execution == "ABSENT" and endpoint.stopped_at is None:
+        workflows.start(rest.SLEEP, endpoint.owner, endpoint.id, name)
+    elif execution != "RUNNING" and (status is None or delete_endpoint(endpoint, {})["gone"]):
+        rest.asleep(endpoint)
 
 
 def reconcile_deleting(endpoint: Endpoint) -> None:

@@ -49,7 +49,8 @@ def register(job: Job) -> ModelVersion:
         model_type=training.model_type_of(manifest),
         algorithm=manifest.get("algorithm"),
         parameters=job.parameters,
-        image=None if job.training_type == "custom" else job.image_family,  # nobody knows how to serve it
+        image=None if job.training_type == "custom" else job.image_family,  # its files say who can serve it
+        training_type=job.training_type,
         job_id=job.id,
         training_dataset=job.dataset_id,
         dataset_version=job.dataset_version,

@@ -9,7 +9,7 @@ from lambdas.common.errors import SlipwayError
 from lambdas.common.pages import Cursor, Limit, Page
 from lambdas.common.uploads import UploadPlan
 from lambdas.datasets import service as datasets
-from lambdas.jobs import capsule, details, history, limits, logs, queues, scripts, service
+from lambdas.jobs import capsule, details, evaluations, history, limits, logs, queues, registrations, scripts, service
 from lambdas.jobs.answers import (
     BatchCreate,
     BatchCreated,
@@ -21,12 +21,15 @@ from lambdas.jobs.answers import (
     TypeMetric,
     Usage,
 )
+from lambdas.jobs.evaluations import EvaluationCreate
+from lambdas.jobs.registrations import Registration, RegistrationPublic
 from lambdas.jobs.schemas import (
     Job,
     JobCreate,
     JobDetails,
     JobPublic,
     JobUpdate,
+    Kind,
     LogLine,
     MetricPoint,
     Status,
@@ -49,6 +52,16 @@ def writable_job(caller: Writer, id: str) -> Job:
     return service.owned(caller, id)
 
 
+def readable_job_of_any_kind(caller: Caller, id: str) -> Job | Registration:
+    """Return the caller's job, of whatever kind (any for an admin); raises NotFound."""
+    return registrations.owned(caller, id) if id.startswith(registrations.PREFIX) else service.owned(caller, id)
+
+
+def writable_job_of_any_kind(caller: Writer, id: str) -> Job | Registration:
+    """Return the caller's job, of whatever kind, to change it; raises NotFound, or Forbidden for a viewer."""
+    return readable_job_of_any_kind(caller, id)
+
+
 def writable_script(caller: Writer, id: ScriptId) -> Script:
     """Return the caller's script to change it (any for an admin); raises NotFound, or Forbidden for a viewer."""
     return scripts.owned(caller, id)
@@ -56,6 +69,8 @@ def writable_script(caller: Writer, id: ScriptId) -> Script:
 
 ReadableJob = Annotated[Job, Depends(readable_job)]
 WritableJob = Annotated[Job, Depends(writable_job)]
+ReadableJobOfAnyKind = Annotated[Job | Registration, Depends(readable_job_of_any_kind)]
+WritableJobOfAnyKind = Annotated[Job | Registration, Depends(writable_job_of_any_kind)]
 WritableScript = Annotated[Script, Depends(writable_script)]
 Points = Annotated[
     int | None, Query(ge=2, le=1000, description="Return the whole history of each metric, in so many points at most.")
@@ -85,12 +100,18 @@ def list_jobs(
     caller: Caller,
     status: Status | None = None,
     training_type: TrainingType | None = None,
+    kind: Kind = "training",
     limit: Limit = 50,
     cursor: Cursor = None,
-) -> Page[JobPublic]:
-    """List your jobs, newest first."""
+) -> Page[JobPublic] | Page[RegistrationPublic]:
+    """List your jobs of a kind, newest first."""
+    if kind == "register":
+        listed = registrations.list_registrations(caller, limit, cursor, status=status, training_type=training_type)
+        items = [RegistrationPublic.of(registration) for registration in listed.items]
+        return Page(items=items, next_cursor=listed.next_cursor)
     page = service.list_jobs(caller, limit, cursor, status=status, training_type=training_type)
-    return Page(items=[JobPublic.of(job) for job in page.items], next_cursor=page.next_cursor)
+    items = [JobPublic.of(job) for job in page.items if job.kind == kind]
+    return Page(items=items, next_cursor=page.next_cursor)
 
 
 @router.get("/jobs/queue")
@@ -137,11 +158,17 @@ def delete_script(script: WritableScript) -> None:
     service.control("delete", script)
 
 
+@router.post("/jobs/evaluations", status_code=201)
+def evaluate_model(caller: Writer, request: EvaluationCreate) -> JobPublic:
+    """Ask a model about every row of a dataset, and keep the figures with the model, for GET /ai-models/compare."""
+    return JobPublic.of(evaluations.create(caller, request))
+
+
 @router.get("/jobs/{id}")
-def get_job(job: ReadableJob) -> JobDetails:
+def get_job(job: ReadableJobOfAnyKind) -> JobDetails | RegistrationPublic:
     """Return a job. While it waits it says why, and where it stands in its queue; while it runs, its progress is read
-    from the end of its log: it is as fresh as the log."""
-    return details.of(job)
+    from the end of its log: it is as fresh as the log. One of kind `register` says what it waits for."""
+    return RegistrationPublic.of(job) if isinstance(job, Registration) else details.of(job)
 
 
 @router.patch("/jobs/{id}")
@@ -191,15 +218,20 @@ def rerun_job(caller: Writer, job: ReadableJob) -> JobPublic:
 
 
 @router.post("/jobs/{id}/stop", status_code=202)
-def stop_job(job: WritableJob) -> JobPublic:
+def stop_job(job: WritableJobOfAnyKind) -> JobPublic | RegistrationPublic:
     """Stop a job: its container gets SIGTERM and two minutes to save a checkpoint. One that is held ends at once."""
+    if isinstance(job, Registration):
+        return RegistrationPublic.of(registrations.stop(job))
     return JobPublic.of(service.stop(job))
 
 
 @router.delete("/jobs/{id}", status_code=204)
-def delete_job(job: WritableJob) -> None:
-    """Delete an ended job and its files. The models it made stay."""
-    service.delete(job)
+def delete_job(job: WritableJobOfAnyKind) -> None:
+    """Delete an ended job and its files. The models and the endpoint it made stay."""
+    if isinstance(job, Registration):
+        registrations.delete(job)
+    else:
+        service.delete(job)
 
 
 @router.get("/training-types")

@@ -15,6 +15,7 @@ TrainingType = Literal[
     "llm", "diffusion", "text_classification", "ner", "image_classification", "object_detection", "tabular", "custom"
 ]
 Priority = Literal["high", "normal", "low"]
+Kind = Literal["training", "evaluation", "register"]
 Status = Literal["pending", "running", "completed", "failed", "cancelled"]
 Stage = Literal["held", "queued", "starting", "downloading", "training", "uploading", "registering", "stopping"]
 DisplayName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
@@ -123,7 +124,7 @@ class Progress(BaseModel):
 
 
 class RegisteredModel(BaseModel):
-    """The version that a completed job became: `GET /ai-models/{user_id}/{model_id}?version=`."""
+    """The version that a completed job became, or that an evaluation is of: `GET /ai-models/{user_id}/{model_id}`."""
 
     id: str | None = Field(default=None, description="Given when the model is registered: ids sort by that time.")
     model_id: str
@@ -133,6 +134,7 @@ class RegisteredModel(BaseModel):
 class JobFields(BaseModel):
     """What a job says of itself."""
 
+    kind: Literal["training", "evaluation"] = "training"
     name: str
     description: str | None = None
     training_type: TrainingType

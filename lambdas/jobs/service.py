@@ -15,8 +15,15 @@ from lambdas.common.pages import Page
 from lambdas.common.store import EntityStore, iso, now
 from lambdas.common.transactions import Write, transact_in_turn
 from lambdas.datasets import service as datasets
-from lambdas.jobs import failures, limits, scripts
+from lambdas.jobs import failures, limits, runs, scripts
+from lambdas.jobs import registrations as registrations  # the endpoints call it
+from lambdas.jobs.active import active as active  # the statistics call these
 from lambdas.jobs.outcome import Outcome
+from lambdas.jobs.queues import queues as queues
+from lambdas.jobs.runs import Runs as Runs
+from lambdas.jobs.runs import activity as activity
+from lambdas.jobs.runs import runs_of_models as runs_of_models
+from lambdas.jobs.runs import runs_of_users as runs_of_users
 from lambdas.jobs.schemas import (
     NOT_YET_TRAINING,
     Job,
@@ -53,8 +60,10 @@ def create(caller: Caller, request: JobCreate) -> Job:
 def rerun(caller: Caller, job: Job) -> Job:
     """Accept a new job with the capsule of another: same data, parameters, image and instances; see `create`.
 
-    Raises Conflict when what the other was made of is there no more.
+    Raises Conflict when what the other was made of is there no more, or it made no model.
     """
+    if job.kind != "training":
+        raise Conflict(f"{job.id} is an evaluation; POST /jobs/evaluations again instead.")
     request = JobCreate(
         **job.model_dump(include=REPEATED),
         dataset_version=job.dataset_version,
@@ -114,6 +123,7 @@ def begin(caller: Caller, request: JobCreate, id: str, repeats: Job | None = Non
         model=RegisteredModel(model_id=request.model_id or model_id_from(request.name)),
     )
     writes = [JOBS.creation(job), datasets.hold(data.dataset, id), *scripts.hold(job.owner, script, id)]
+    writes += runs.begun(job)
     if base:
         writes.append(models.hold(base, id))
     if not request.hold:
@@ -190,7 +200,7 @@ def model_id_from(name: str) -> str:
 def owned(caller: Caller, id: str) -> Job:
     """Return a job that the caller may change: their own, or any for an admin; raises NotFound."""
     if not id.startswith("job-"):  # scripts are kept in the same table
-        raise NotFound(f"There is no job {id}.")
+        raise NotFound(f"There is no training job {id}.")
     return JOBS.find(id) if caller.is_admin else JOBS.get(caller.username, id)
 
 
@@ -291,7 +301,7 @@ def end(job: Job, outcome: Outcome, reason: str | None = None, /, *, since: Stag
         writes.append(waits.opening(deployment_wait(job.id), job.owner))
     while not job.ended and since in (None, job.stage):
         try:
-            return JOBS.update(job, *writes, *limits.releasing(job), **changes)
+            return JOBS.update(job, *writes, *limits.releasing(job), *runs.ended(job, outcome), **changes)
         except Stale:  # what it is charged for may have changed as well
             job = JOBS.get(job.owner, job.id)
     return job

@@ -16,6 +16,7 @@ from lambdas.common.store import now
 from lambdas.jobs import (
     artefacts,
     batch_jobs,
+    evaluations,
     history,
     logs,
     scripts,
@@ -213,7 +214,9 @@ def register(event: Event, context: Any) -> dict[str, bool]:
 def settle(job: Job, event: Event) -> None:
     """End a job as AWS says that it ended, or as the workflow's error does."""
     observation = look_at(job) if job.batch_job_id else Observation({})
-    if observation.outcome == "completed" and "error" not in event:
+    if observation.outcome == "completed" and "error" not in event and job.kind == "evaluation":
+        evaluations.record(JOBS.settle(job, **observation.changes))
+    elif observation.outcome == "completed" and "error" not in event:
         _register(job, observation)
     elif observation.outcome in {"failed", "cancelled"}:
         service.end(job, observation.outcome, observation.reason, failure=observation.failure, **observation.changes)
@@ -244,13 +247,8 @@ def _register(job: Job, observation: Observation) -> None:
 
 
 def workflow_failure(error: dict[str, Any]) -> str:
-    """Return the reason in a workflow's error: a Lambda's own message where there is one."""
-    cause = str(error.get("Cause") or error.get("Error") or "The workflow failed.")
-    try:
-        cause = json.loads(cause).get("errorMessage", cause)
-    except (ValueError, AttributeError):
-        pass
-    return reason_of(re.sub(r"\s+", " ", cause))[:1000]
+    """Return the reason in a workflow's error."""
+    return reason_of(re.sub(r"\s+", " ", workflows.reason_of(error)))
 
 
 # -------------------------------------------------------------------------------------------------- progress

@@ -81,6 +81,7 @@ def config(job: Job, to: Deployment) -> dict[str, Any]:
     return {
         "job_id": job.id,
         "stage": to.stage,
+        "kind": job.kind,
         "training_type": job.training_type,
         "parameters": job.parameters,
         "column_mapping": job.column_mapping,

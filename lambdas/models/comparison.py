@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from lambdas.models.schemas import MetricRange, ModelSummary, ModelVersion
+from lambdas.models.schemas import Evaluation, MetricRange, ModelSummary, ModelVersion
 
 Direction = Literal["max", "min"]
 LESS_IS_BETTER = re.compile(r"loss|error|rmse|mse|mae|mape|perplexity|latency")
@@ -73,7 +73,21 @@ def figures_of(version: ModelVersion) -> dict[str, MetricRange]:
         for name, value in figures.items()
         if isinstance(value, int | float)
     }
-    return single | version.metric_ranges
+    return single | version.metric_ranges | evaluated(version)
+
+
+def evaluated(version: ModelVersion) -> dict[str, MetricRange]:
+    """Return the figures of a version's evaluations; a name says on which dataset, so that like is beside like."""
+    return {
+        name_of(name, evaluation): MetricRange(last=value, min=value, max=value)
+        for evaluation in version.evaluations
+        for name, value in evaluation.metrics.items()
+    }
+
+
+def name_of(metric: str, evaluation: Evaluation) -> str:
+    """Return what a figure of an evaluation is called beside others."""
+    return f"{metric} on {evaluation.dataset_id}@{evaluation.dataset_version}"
 
 
 def metric_row(name: str, direction: Direction | None, ranges: list[MetricRange | None]) -> MetricRow:

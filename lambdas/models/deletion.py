@@ -4,7 +4,7 @@ from lambdas.common import objects, waits
 from lambdas.common.environment import variable
 from lambdas.common.errors import Conflict, Stale
 from lambdas.common.transactions import transact
-from lambdas.models import duplicates, manifest, search_index, upload, versions
+from lambdas.models import duplicates, manifest, overview, search_index, upload, versions
 from lambdas.models.records import MODELS
 from lambdas.models.schemas import ModelVersion
 
@@ -18,7 +18,8 @@ def begin(version: ModelVersion) -> ModelVersion:
     # A hold leaves the revision as it is: without this, an endpoint could be made of it at this moment.
     hiding.arguments["ConditionExpression"] += " AND attribute_not_exists(holds)"
     try:
-        transact(hiding, *([] if version.status == "uploading" else [waits.opening(version.id, version.owner)]))
+        opened = [] if version.status == "uploading" else [waits.opening(version.id, version.owner)]
+        transact(hiding, *opened, *overview.sharing(version, None))
     except Stale as error:
         raise Conflict(f"{version.model_id} {version.version} was changed or taken into use meanwhile.") from error
     return MODELS.get(version.owner, version.id)

@@ -183,6 +183,17 @@ class HubSource(BaseModel):
     commit: str = Field(description="What the revision was then; the files are those of this commit.")
 
 
+class Evaluation(BaseModel):
+    """What a version came to on a dataset: the figures that training has, on all of its rows."""
+
+    job_id: str
+    dataset_id: str
+    dataset_version: int
+    primary_metric: PrimaryMetric | None = None
+    metrics: dict[str, float] = Field(default_factory=dict)
+    at: str
+
+
 class Described(BaseModel):
     """What its owner says of a version, beside its name and kind; all of it may be left out, and changed later."""
 
@@ -229,9 +240,11 @@ class ModelFields(Described):
     primary_metric: PrimaryMetric | None = None
     metrics: Json = Field(default_factory=dict)
     metric_ranges: dict[str, MetricRange] = Field(default_factory=dict)
+    evaluations: list[Evaluation] = Field(default_factory=list, description="The newest of each dataset's version.")
     parameters: Json = Field(default_factory=dict)
     image: str | None = Field(default=None, description="The image family that trained it and can serve it.")
     source: HubSource | None = Field(default=None, description="Set when it was imported from Hugging Face.")
+    training_type: str | None = Field(default=None, description="Of the job that made it.")
     job_id: str | None = None
     dataset_version: int | None = None
 

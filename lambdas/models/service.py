@@ -1,24 +1,36 @@
 """The rules of the registry: who may read and change which version, and what can be done with one."""
 
+import json
 import re
 from dataclasses import replace
 from typing import Any
 
+from lambdas.common import objects
 from lambdas.common.environment import variable
 from lambdas.common.errors import BadRequest, Conflict, NotFound, Stale
 from lambdas.common.identity import Caller
 from lambdas.common.ids import new_id
 from lambdas.common.pages import MAX_PAGE, Page
 from lambdas.common.transactions import Write
+from lambdas.common.uploads import UploadPlan
 from lambdas.models import aliases, comparison, deletion, imports, lineage, manifest, search_index, upload, versions
 from lambdas.models.comparison import Comparison
 from lambdas.models.folder import read_folder
 from lambdas.models.lineage import Lineage
+from lambdas.models.overview import count as count  # the statistics call these
+from lambdas.models.overview import newest_of_each as newest_of_each
+from lambdas.models.overview import registered as registered
+from lambdas.models.overview import shared_by_all as shared_by_all
+from lambdas.models.overview import sharing
 from lambdas.models.records import MODELS
-from lambdas.models.requests import FileUpload, FolderUpload, ImportCreate, ModelUpdate, SingleUpload, UploadCreate
+from lambdas.models.requests import FileUpload, FolderUpload, ImportCreate, ModelUpdate, SingleUpload
+from lambdas.models.requests import UploadCreate as UploadCreate  # a registration may bring one
 from lambdas.models.schemas import ModelFile, ModelPublic, ModelVersion
 from lambdas.models.search_terms import Filter
-from lambdas.models.trained import register_trained as register_trained  # the jobs call it
+from lambdas.models.trained import record_evaluation as record_evaluation  # the jobs call these two
+from lambdas.models.trained import register_trained as register_trained
+
+MAX_DOCUMENT_BYTES = 4 * 1024 * 1024  # of a file that says what a model is
 
 # ------------------------------------------------------------------------------------------------------ reads
 
@@ -130,9 +142,12 @@ def upload_folder(caller: Caller, form: FolderUpload) -> ModelVersion:
     return upload.upload_form(owner, form, files)
 
 
-def start_upload(caller: Caller, new: UploadCreate) -> ModelVersion:
-    """Register a version whose files come by presigned URLs; raises BadRequest, Conflict, NotFound, TooLarge."""
-    return upload.start(owner_of(caller, new.user_id), new)
+def start_upload(caller: Caller, new: UploadCreate, id: str | None = None) -> ModelVersion:
+    """Register a version whose files come by presigned URLs; raises BadRequest, Conflict, NotFound, TooLarge.
+
+    With an id this is safe to repeat: what an earlier try stored under it is taken up.
+    """
+    return upload.start(owner_of(caller, new.user_id), new, id)
 
 
 def start_import(caller: Caller, new: ImportCreate) -> ModelVersion:
@@ -175,9 +190,10 @@ def changed(version: ModelVersion, changes: dict[str, Any]) -> tuple[ModelVersio
     In the index before in the table: what the table has is always found.
     """
     while True:
-        search_index.extend(version, version.model_copy(update=changes))
+        after = version.model_copy(update=changes)
+        search_index.extend(version, after)
         try:
-            return version, MODELS.update(version, **changes)
+            return version, MODELS.update(version, *sharing(version, after), **changes)
         except Stale:
             version = MODELS.get(version.owner, version.id)
 
@@ -216,6 +232,32 @@ def files_uri(version: ModelVersion) -> str:
     return f"s3://{variable('MODELS_BUCKET')}/{version.prefix}"
 
 
+def document(version: ModelVersion, name: str) -> dict[str, Any]:
+    """Return the JSON object in one of a version's files; {} where it is none, absent, or larger than one would be."""
+    answer = objects.find(variable("MODELS_BUCKET"), version.prefix + name)
+    if answer is None or answer["ContentLength"] > MAX_DOCUMENT_BYTES:
+        return {}
+    try:
+        found = json.loads(answer["Body"].read())
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def archived_files(version: ModelVersion) -> list[ModelFile]:
+    """Return the files in the archive of a version that a job made, by the manifest that the job wrote beside it."""
+    return [
+        ModelFile(
+            filename=file["name"],
+            file_path=version.model_archive or "",
+            file_size=file["size"],
+            file_type="." + file["name"].rpartition(".")[2],
+            file_hash=file["sha256"],
+        )
+        for file in document(version, "manifest.json").get("files", [])
+    ]
+
+
 def hold(version: ModelVersion, holder: str) -> Write:
     """Return the write by which an endpoint keeps a ready version from being deleted."""
     return MODELS.hold(version.owner, version.id, holder, "AND #status = :ready", {":ready": {"S": "ready"}})
@@ -224,6 +266,16 @@ def hold(version: ModelVersion, holder: str) -> Write:
 def release(owner: str, id: str, holder: str) -> Write:
     """Return the write that ends a hold."""
     return MODELS.release(owner, id, holder)
+
+
+def stored(owner: str, id: str) -> ModelVersion | None:
+    """Return a version by its id, whatever it is called and however it stands; None when there is none."""
+    return versions.stored(owner, id)
+
+
+def upload_plan(version: ModelVersion) -> dict[str, UploadPlan | None]:
+    """Return what is left to upload of a version's files, by their names; raises Conflict when none is to come."""
+    return upload.plan(version)
 
 
 def new_version_id() -> str:

@@ -7,13 +7,14 @@ from typing import Any
 
 from lambdas.common import aws, waits
 from lambdas.common.environment import variable
-from lambdas.common.errors import NotFound
+from lambdas.common.errors import NotFound, Stale
 from lambdas.models import manifest, versions
 from lambdas.models.records import MODELS
-from lambdas.models.schemas import MetricRange, ModelVersion, StoredFile, TrainingResults
+from lambdas.models.schemas import Evaluation, MetricRange, ModelVersion, StoredFile, TrainingResults
 
 ARCHIVE = "model.tar.gz"
 CHUNK = 8 * 1024 * 1024
+MAX_EVALUATIONS = 20  # of one version: they lie in its record
 
 
 def register_trained(
@@ -55,6 +56,23 @@ def register_trained(
     versions.make_latest(version)
     manifest.write(version, lambda _: files)
     return version
+
+
+def record_evaluation(owner: str, id: str, evaluation: Evaluation) -> None:
+    """Keep with a version what it came to on a dataset, in place of what it came to there before. Safe to repeat."""
+
+    def on(one: Evaluation) -> tuple[str, int]:
+        return one.dataset_id, one.dataset_version
+
+    while True:
+        version = MODELS.get(owner, id)
+        others = [one for one in version.evaluations if on(one) != on(evaluation)]
+        try:
+            version = MODELS.update(version, evaluations=[*others, evaluation][-MAX_EVALUATIONS:])
+        except Stale:
+            continue
+        manifest.write(version)
+        return
 
 
 def ranges_of(results: TrainingResults) -> dict[str, MetricRange]:

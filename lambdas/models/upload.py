@@ -96,13 +96,18 @@ def refuse_large(size: int) -> None:
 # ----------------------------------------------------------------------------------------------------- plans
 
 
-def start(owner: str, new: UploadCreate) -> ModelVersion:
-    """Register a version and start the upload of each of its files; raises BadRequest, Conflict, TooLarge."""
+def start(owner: str, new: UploadCreate, id: str | None = None) -> ModelVersion:
+    """Register a version and start the upload of each of its files; raises BadRequest, Conflict, TooLarge.
+
+    With an id this is safe to repeat: what an earlier try stored under it is taken up.
+    """
     total, limit = sum(file.size for file in new.files), int(variable("MAX_MODEL_BYTES"))
     if total > limit:
         raise TooLarge(f"The files have {total:,} bytes together; at most {limit:,} are possible here.")
     entries = entries_of(new.files)
-    version = register(owner, new, new.files, entries)
+    version = register(owner, new, new.files, entries, id)
+    if id and (version.status != "uploading" or read_plan(version)):
+        return version
     with ThreadPoolExecutor(THREADS) as pool:
         planned = list(pool.map(lambda pair: plan_file(version, *pair), zip(new.files, entries, strict=True)))
     write_plan(version, planned)
@@ -216,19 +221,30 @@ def write_plan(version: ModelVersion, planned: list[PlannedFile]) -> None:
 
 
 def register(
-    owner: str, new: ModelCreate, files: Sequence[FileUpload], entries: list[StoredFile], **more: Any
+    owner: str,
+    new: ModelCreate,
+    files: Sequence[FileUpload],
+    entries: list[StoredFile],
+    id: str | None = None,
+    **more: Any,
 ) -> ModelVersion:
-    """Store a version that is about to get these files, in the table and in its manifest; raises Conflict."""
+    """Store a version that is about to get these files, in the table and in its manifest; raises Conflict.
+
+    With an id, what an earlier try stored under it is taken up.
+    """
     primary = next(entry for entry in entries if entry.is_primary)
     fields: dict[str, Any] = new.model_dump(include=set(ModelCreate.model_fields) - {"user_id", "version"})
     fields |= {"framework": new.framework or FRAMEWORKS.get(primary.file_type, "other")} | more
-    version = versions.create(
+    version = versions.stored(owner, id) or versions.create(
         owner,
         new.version,
+        id,
         **fields,
         file_count=len(entries),
         size_bytes=sum(file.size for file in files),
     )
+    if version.status != "uploading":
+        return version
     version = MODELS.settle(version, primary_file_path=version.prefix + primary.filename)
     manifest.write(version, lambda _: [file_in(version, entry) for entry in entries])
     return version

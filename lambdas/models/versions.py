@@ -38,6 +38,14 @@ def resolve(owner: str, model_id: str, version: str | None) -> ModelVersion | No
     return None if found.status == "deleting" else found
 
 
+def stored(owner: str, id: str | None) -> ModelVersion | None:
+    """Return the version of an id, or None."""
+    try:
+        return MODELS.get(owner, id) if id else None
+    except NotFound:
+        return None
+
+
 def create(owner: str, wanted: str, id: str | None = None, **fields: Any) -> ModelVersion:
     """Store a new version, `uploading` and under way, called `wanted` or, for `auto`, by the next number.
 

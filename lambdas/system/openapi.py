@@ -4,7 +4,6 @@ The security of an operation is read off its dependencies, so the document says 
 """
 
 import importlib
-import importlib.util
 import json
 import pkgutil
 from typing import Any
@@ -55,13 +54,9 @@ DEFAULT_RESPONSE = {
 
 
 def routers() -> list[APIRouter]:
-    """Return the routers of all nouns, in the order of the nouns' names."""
-    nouns = (module.name for module in pkgutil.iter_modules(lambdas.__path__) if module.ispkg)
-    return [
-        importlib.import_module(f"lambdas.{noun}.routes").router
-        for noun in sorted(nouns)
-        if importlib.util.find_spec(f"lambdas.{noun}.routes")
-    ]
+    """Return the routers of all nouns, in the order of the nouns' names; a noun may have more than one."""
+    modules = (module.name for module in pkgutil.walk_packages(lambdas.__path__, "lambdas."))
+    return [importlib.import_module(name).router for name in sorted(modules) if name.endswith("routes")]
 
 
 def document(routers: list[APIRouter]) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from typing import Any
 
 from local.cloud import Cloud
 from local.sagemaker import listing, processes, storage
+from local.sagemaker.deployment import Alarms, Guardrails, baked, check_change, guardrails
 from local.sagemaker.events import EventSender, endpoint_event
+from local.sagemaker.fleet_metrics import FleetMetrics
 from local.sagemaker.models import EndpointConfigs, Models
 from local.sagemaker.protocol import invalid
 from local.sagemaker.serving import Plan, Serving, ServingFailed
@@ -16,19 +18,30 @@ from local.sagemaker.store import Record, Store
 
 logger = logging.getLogger(__name__)
 STOPPED_WHILE_CREATING = "The platform stopped while the endpoint was being created."
+STOPPED_WHILE_UPDATING = "The platform stopped while the endpoint was being updated; the update was rolled back."
 REASON_LENGTH = 1024
+UPDATE_MEMBERS = {"EndpointName", "EndpointConfigName", "RetainAllVariantProperties", "DeploymentConfig"}
 
 
 class Endpoints:
-    """Updates are blue/green: the new process answers before the old one stops, else the old one stays."""
+    """Updates are blue/green: the old process stops when the new one answers and has baked; else the new one goes."""
 
     def __init__(
-        self, cloud: Cloud, models: Models, configs: EndpointConfigs, events: EventSender, health_timeout: float
+        self,
+        cloud: Cloud,
+        models: Models,
+        configs: EndpointConfigs,
+        events: EventSender,
+        health_timeout: float,
+        baking_speed: float,
     ) -> None:
         self._cloud, self._models, self._configs, self._events = cloud, models, configs, events
-        self._health_timeout = health_timeout
+        self._health_timeout, self._baking_speed = health_timeout, baking_speed
+        self.metrics = FleetMetrics()
+        self._alarms = Alarms(cloud, self.metrics)
         self._store = Store(cloud.home / "state/endpoints")
         self._serving: dict[str, Serving] = {}
+        self._standing_by: dict[str, Serving] = {}  # the old process of an endpoint while the new one bakes
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
@@ -45,6 +58,9 @@ class Endpoints:
             elif description["EndpointStatus"] == "Deleting":
                 self._begin(self._delete(record))
             elif description["EndpointStatus"] != "Failed":
+                if description["EndpointStatus"] != "InService":  # an update that was not over: the old one stays
+                    description.pop("PendingDeploymentSummary", None)
+                    description["FailureReason"] = STOPPED_WHILE_UPDATING
                 description["EndpointStatus"] = "InService"
                 self._begin(self._serve_again(record))
 
@@ -53,7 +69,8 @@ class Endpoints:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(serving.halt(grace) for serving in self._serving.values()))
+        living = [*self._serving.values(), *self._standing_by.values()]
+        await asyncio.gather(*(serving.halt(grace) for serving in living))
 
     def create(self, request: Record) -> Record:
         name, arn = request["EndpointName"], self._arn(request["EndpointName"])
@@ -75,15 +92,27 @@ class Endpoints:
         self._begin(self._create(record, plan))
         return {"EndpointArn": arn}
 
-    def update(self, request: Record) -> Record:
-        record = self._settled(request["EndpointName"])
-        for member in request.keys() - {"EndpointName", "EndpointConfigName", "RetainAllVariantProperties"}:
+    async def update(self, request: Record) -> Record:
+        name, config = request["EndpointName"], request["EndpointConfigName"]
+        self._settled(name)
+        for member in request.keys() - UPDATE_MEMBERS:
             raise invalid(f"{member} is not implemented by the local platform.")
-        plan = self._plan(request["EndpointName"], request["EndpointConfigName"])
-        record["description"].pop("FailureReason", None)
+        guarded, plan = guardrails(request.get("DeploymentConfig")), self._plan(name, config)
+        await self._alarms.check(guarded.alarms, plan.model["ExecutionRoleArn"])
+        record = self._settled(name)  # it may have gone on while the alarms were looked at
+        check_change(record.get("plan"), plan, "DeploymentConfig" in request)
+        description = record["description"]
+        description.pop("FailureReason", None)
+        description["PendingDeploymentSummary"] = {
+            "EndpointConfigName": config,
+            "ProductionVariants": [{"VariantName": plan.variant["VariantName"]}],
+            "StartTime": time.time(),
+        }
+        if "DeploymentConfig" in request:
+            description["LastDeploymentConfig"] = request["DeploymentConfig"]
         self._set(record, "Updating")
-        self._begin(self._update(record, plan, request["EndpointConfigName"]))
-        return {"EndpointArn": record["description"]["EndpointArn"]}
+        self._begin(self._update(record, plan, guarded))
+        return {"EndpointArn": description["EndpointArn"]}
 
     def delete(self, request: Record) -> Record:
         record = self._settled(request["EndpointName"])
@@ -108,31 +137,51 @@ class Endpoints:
         return self._store
 
     async def _create(self, record: Record, plan: Plan) -> None:
-        name = plan.endpoint
         try:
-            self._serving[name] = await self._launch(record, plan)
+            serving = await self._launch(record, plan)
         except ServingFailed as error:
             return self._set(record, "Failed", str(error))
-        self._in_service(record, plan)
+        self._serving[plan.endpoint] = serving
+        self._in_service(record, serving)
 
-    async def _update(self, record: Record, plan: Plan, config: str) -> None:
+    async def _update(self, record: Record, plan: Plan, guarded: Guardrails) -> None:
+        name, role = plan.endpoint, plan.model["ExecutionRoleArn"]
         try:
             new = await self._launch(record, plan)
         except ServingFailed as error:
-            old = self._serving.get(plan.endpoint)
-            record["processes"] = [old.process] if old else []
-            return self._set(record, "InService" if old else "Failed", str(error))
-        old, self._serving[plan.endpoint] = self._serving.get(plan.endpoint), new
-        record["processes"] = [new.process]
-        record["description"]["EndpointConfigName"] = config
-        self._in_service(record, plan)
+            return self._keep_old(record, str(error))
+        old, self._serving[name] = self._serving.get(name), new
+        if old:
+            self._standing_by[name] = old
+
+        def lives() -> bool:
+            return self._serving.get(name) is new
+
+        reason = await baked(guarded, self._alarms, role, self._baking_speed, lives) if old else None
+        if old and reason:
+            self._serving[name] = self._standing_by.pop(name)
+            self._set(record, "RollingBack")
+            await new.stop()
+            return self._keep_old(record, f"The update was rolled back. {reason}")
+        record["description"]["EndpointConfigName"] = plan.config
+        self._in_service(record, new)
         if old:
             await old.stop()
+            del self._standing_by[name]
+
+    def _keep_old(self, record: Record, reason: str) -> None:
+        """Settles an update that failed: the old process serves on, unless it has ended itself."""
+        name = record["description"]["EndpointName"]
+        old = self._serving.get(name)
+        record["processes"] = [old.process] if old else []
+        record["description"].pop("PendingDeploymentSummary", None)
+        self._set(record, "InService" if old and old.ready else "Failed", reason)
 
     async def _delete(self, record: Record) -> None:
         name = record["description"]["EndpointName"]
         if serving := self._serving.pop(name, None):
             await serving.stop()
+        self.metrics.forget(name)
         storage.remove(self._folder(record))
         self._store.delete(name)
         self._announce(record, "Deleted")
@@ -151,7 +200,7 @@ class Endpoints:
             return await serving.stop()
         self._serving[name] = serving
         if description["EndpointStatus"] == "InService":
-            self._in_service(record, plan)
+            self._in_service(record, serving)
 
     async def _launch(self, record: Record, plan: Plan, generation: str | None = None) -> Serving:
         """A ready process for `plan`. Raises ServingFailed."""
@@ -172,7 +221,6 @@ class Endpoints:
             logger.exception("endpoint %s", plan.endpoint)
             storage.remove(folder)
             raise ServingFailed(f"InternalError: {type(error).__name__}: {error}") from error
-        record["generation"], record["plan"] = generation, {"model": plan.model, "variant": plan.variant}
         return serving
 
     def _crashed(self, record: Record, crashed: Serving, reason: str) -> None:
@@ -189,18 +237,26 @@ class Endpoints:
         record["restarted"], record["processes"] = record["generation"], []
         self._begin(self._serve_again(record))
 
-    def _plan(self, name: str, config_name: str) -> Plan:
-        variant = self._configs.find(config_name)["description"]["ProductionVariants"][0]
+    def _plan(self, name: str, config: str) -> Plan:
+        described = self._configs.find(config)["description"]
+        variant = described["ProductionVariants"][0]
         model = self._models.find(variant["ModelName"])["description"]
         timeout = variant.get("ContainerStartupHealthCheckTimeoutInSeconds", self._health_timeout)
-        return Plan(name, model, variant, timeout)
+        return Plan(name, config, model, variant, timeout, described.get("AsyncInferenceConfig"))
 
     def _plan_of(self, record: Record) -> Plan:
         """The plan in service; model and configuration may have been deleted since, as AWS allows."""
         timeout = record["plan"]["variant"].get("ContainerStartupHealthCheckTimeoutInSeconds", self._health_timeout)
-        return Plan(record["description"]["EndpointName"], **record["plan"], health_timeout=timeout)
+        description = record["description"]
+        names = description["EndpointName"], description["EndpointConfigName"]
+        return Plan(*names, **record["plan"], health_timeout=timeout)
 
-    def _in_service(self, record: Record, plan: Plan) -> None:
+    def _in_service(self, record: Record, serving: Serving) -> None:
+        plan = serving.plan
+        record["generation"] = serving.folder.name
+        record["plan"] = {"model": plan.model, "variant": plan.variant, "asynchronous": plan.asynchronous}
+        record["processes"] = [serving.process]
+        record["description"].pop("PendingDeploymentSummary", None)
         image, now = plan.model["PrimaryContainer"]["Image"], time.time()
         variant: dict[str, Any] = {
             "VariantName": plan.variant["VariantName"],
@@ -213,7 +269,7 @@ class Endpoints:
         else:
             count = plan.variant.get("InitialInstanceCount", 1)
             variant |= {"CurrentInstanceCount": count, "DesiredInstanceCount": count}
-        record["description"]["ProductionVariants"] = [variant]
+        record["description"] |= {"ProductionVariants": [variant], "AsyncInferenceConfig": plan.asynchronous}
         self._set(record, "InService")
 
     def _set(self, record: Record, status: str, reason: str = "") -> None:

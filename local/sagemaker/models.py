@@ -20,6 +20,9 @@ VARIANT_MEMBERS = {
 }  # fmt: skip
 
 
+CONFIG_MEMBERS = {"EndpointConfigName", "ProductionVariants", "Tags", "KmsKeyId", "AsyncInferenceConfig"}
+
+
 class Models:
     """CreateModel looks for the image and the data at once, as AWS does."""
 
@@ -101,11 +104,13 @@ class EndpointConfigs:
 
     def create(self, request: Record) -> Record:
         name = request["EndpointConfigName"]
-        for member in request.keys() - {"EndpointConfigName", "ProductionVariants", "Tags", "KmsKeyId"}:
+        for member in request.keys() - CONFIG_MEMBERS:
             raise invalid(f"{member} is not implemented by the local platform.")
         if len(request["ProductionVariants"]) != 1:
             raise invalid("More than one production variant is not implemented by the local platform.")
         self._check_variant(request["ProductionVariants"][0])
+        if "AsyncInferenceConfig" in request:
+            check_async(request)
         arn = self._arn(name)
         if name in self._store:
             raise invalid(f'Cannot create already existing endpoint configuration "{arn}".')
@@ -147,8 +152,33 @@ class EndpointConfigs:
         if "ServerlessConfig" in variant:
             if model.get("EnableNetworkIsolation"):
                 raise invalid("Serverless inference does not support models with network isolation.")
+            if "VpcConfig" in model:
+                raise invalid("Serverless inference does not support models with a VPC configuration.")
+            check_serverless(variant)
         elif "InstanceType" not in variant:
             raise invalid("InstanceType is required.")
+
+
+def check_serverless(variant: Record) -> None:
+    """Raises ValidationException for what a serverless variant cannot be."""
+    memory = variant["ServerlessConfig"]["MemorySizeInMB"]
+    if memory % 1024:
+        raise invalid(f"MemorySizeInMB {memory} is not one of 1024, 2048, 3072, 4096, 5120 and 6144.")
+    for member in variant.keys() & {"InstanceType", "InitialInstanceCount", "VolumeSizeInGB", "InferenceAmiVersion"}:
+        raise invalid(f"{member} and ServerlessConfig exclude each other.")
+    if "ProvisionedConcurrency" in variant["ServerlessConfig"]:
+        raise invalid("ProvisionedConcurrency is not implemented by the local platform.")
+
+
+def check_async(request: Record) -> None:
+    """Raises ValidationException for an asynchronous configuration that cannot be."""
+    if "ServerlessConfig" in request["ProductionVariants"][0]:
+        raise invalid("AsyncInferenceConfig is not supported for serverless endpoints.")
+    output = request["AsyncInferenceConfig"]["OutputConfig"]
+    if "NotificationConfig" in output:
+        raise invalid("NotificationConfig is not implemented by the local platform.")
+    if "S3OutputPath" not in output:
+        raise invalid("S3OutputPath is required by the local platform.")
 
 
 def only_container(request: Record) -> dict[str, Any]:

@@ -6,16 +6,24 @@ Stricter than AWS in one way: a request member that the model does not know is r
 import json
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import botocore.session
 from botocore.validate import ParamValidator
 
-Response = tuple[int, dict[str, str], bytes]
+Response = tuple[int, dict[str, str], "bytes | Stream"]
 NUMBERS = ("integer", "long", "float", "double")
-SIZED = ("string", "list", "map")
+SIZED = ("string", "list", "map", "blob")
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A body that is sent as it comes. Whoever sends it closes it, also when the client is gone before its end."""
+
+    pieces: AsyncGenerator[bytes]
 
 
 class ServiceError(Exception):
@@ -101,5 +109,5 @@ def _problem(value: Any, path: str, constraint: str) -> str:
 
 @cache
 def _compiled(pattern: str | None) -> re.Pattern[str] | None:
-    """Java's `\\p{...}` classes are unknown to Python; those few patterns (free text, tags) are not checked."""
-    return None if pattern is None or "\\p{" in pattern else re.compile(pattern)
+    """Java's `\\p{...}` classes and pairs of surrogates are unknown to Python; those few patterns are not checked."""
+    return None if pattern is None or "\\p{" in pattern or "\\uD800" in pattern else re.compile(pattern)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from local.cloud import Cloud
+from local.sagemaker.async_inference import AsyncInference
+from local.sagemaker.deployment import BAKING_SPEED
 from local.sagemaker.endpoints import Endpoints
 from local.sagemaker.events import EventSender
 from local.sagemaker.models import EndpointConfigs, Models
@@ -24,6 +26,7 @@ from local.sagemaker.protocol import (
     service_model,
 )  # fmt: skip
 from local.sagemaker.runtime import Runtime
+from local.sagemaker.scaling import SCALING_TARGET, Scaling
 from local.sagemaker.store import Record
 from local.sagemaker.tags import Tags
 from local.sagemaker.training import TrainingJobs
@@ -45,15 +48,23 @@ class Follower(Protocol):
 class SageMaker:
     """Create, call and close it on one event loop; the graces and timeouts are SageMaker's unless a test sets them."""
 
-    def __init__(self, cloud: Cloud, stop_grace: float = STOP_GRACE, health_timeout: float = HEALTH_TIMEOUT) -> None:
+    def __init__(
+        self,
+        cloud: Cloud,
+        stop_grace: float = STOP_GRACE,
+        health_timeout: float = HEALTH_TIMEOUT,
+        baking_speed: float = BAKING_SPEED,
+    ) -> None:
         self._model = service_model("sagemaker")
         self._events = EventSender(cloud)
         self.training = TrainingJobs(cloud, self._events, stop_grace)
         self.processing = ProcessingJobs(cloud, self._events, stop_grace)
         self._models = Models(cloud)
         self._configs = EndpointConfigs(cloud, self._models)
-        self._endpoints = Endpoints(cloud, self._models, self._configs, self._events, health_timeout)
-        self._runtime = Runtime(cloud, self._endpoints)
+        self._endpoints = Endpoints(cloud, self._models, self._configs, self._events, health_timeout, baking_speed)
+        self._queue = AsyncInference(cloud, self._endpoints)
+        self._runtime = Runtime(cloud, self._endpoints, self._queue)
+        self._scaling = Scaling(cloud, self._endpoints)
         self._operations = self._table()
         self._followers: list[Follower] = []
 
@@ -66,6 +77,7 @@ class SageMaker:
         await self.training.start()
         await self.processing.start()
         self._endpoints.start()
+        self._queue.start()
         for follower in self._followers:
             await follower.start()
 
@@ -74,6 +86,8 @@ class SageMaker:
         for follower in self._followers:
             await follower.shutdown()
         await asyncio.gather(self.training.shutdown(grace), self.processing.shutdown(grace))
+        await self._queue.shutdown()
+        await self._runtime.close()
         await self._endpoints.shutdown(grace)
         await self._events.close()
 
@@ -84,13 +98,23 @@ class SageMaker:
         try:
             if path.startswith("/endpoints/"):
                 return await self._runtime.handle(method, path, headers, body)
-            operation = headers.get("x-amz-target", "").removeprefix("SageMaker.")
+            target = headers.get("x-amz-target", "")
+            if target.startswith(SCALING_TARGET):
+                return json_response(self._scaling.call(target.removeprefix(SCALING_TARGET), _parse(body)))
+            operation = target.removeprefix("SageMaker.")
             return json_response(await self.call(operation, _parse(body)))
         except ServiceError as error:
             return error_response(error)
         except Exception as error:
             logger.exception("%s %s", method, headers.get("x-amz-target", path))
             return error_response(ServiceError("InternalFailure", repr(error), 500))
+
+    async def chat(self, endpoint: str, component: str | None, body: bytes, headers: dict[str, str]) -> Response:
+        """Answers an OpenAI client of an endpoint, whose right to ask was checked before."""
+        try:
+            return await self._runtime.chat(endpoint, component, body, headers)
+        except ServiceError as error:
+            return error_response(error)
 
     async def call(self, operation: str, request: Record) -> Record:
         """One API operation, validated like any client's. Raises ServiceError."""

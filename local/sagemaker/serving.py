@@ -4,7 +4,7 @@ import asyncio
 import http.client
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,9 @@ PING_INTERVAL = 0.05  # seconds
 PING_TIMEOUT = 2.0  # seconds; SageMaker's own
 INVOKE_TIMEOUT = 60.0  # seconds a container has to answer
 STOP_GRACE = 30.0  # seconds a container has after SIGTERM
+PIECE = 65_536  # bytes of a stream that are read at once, at most
 Reply = tuple[int, dict[str, str], bytes]
+Streamed = tuple[int, dict[str, str], AsyncGenerator[bytes]]
 
 
 class ServingFailed(Exception):
@@ -35,9 +37,11 @@ class Plan:
     """What to serve: the model's description, its variant, and how long it may take to answer its first ping."""
 
     endpoint: str
+    config: str
     model: Record
     variant: Record
     health_timeout: float
+    asynchronous: Record | None = None
 
 
 class Serving:
@@ -96,16 +100,49 @@ class Serving:
         self.ready = True
         self._tasks.append(asyncio.create_task(self._watch(ended)))
 
-    async def invoke(self, body: bytes, headers: dict[str, str]) -> Reply:
+    @property
+    def busy(self) -> int:
+        """How many calls are under way."""
+        return self._busy
+
+    async def invoke(self, body: bytes, headers: dict[str, str], timeout: float = INVOKE_TIMEOUT) -> Reply:
         """The container's answer. Raises TimeoutError, and OSError or HTTPException when there is no answer."""
         self._busy += 1
         self._idle.clear()
         try:
-            return await in_invocation_thread(self._exchange, "POST", "/invocations", body, headers, INVOKE_TIMEOUT)
+            return await in_invocation_thread(self._exchange, "POST", "/invocations", body, headers, timeout)
         finally:
             self._busy -= 1
             if not self._busy:
                 self._idle.set()
+
+    async def stream(self, path: str, body: bytes, headers: dict[str, str]) -> Streamed:
+        """The container's answer to a POST, its body as it comes. Raises as `invoke` does, also in the middle."""
+        self._busy += 1
+        self._idle.clear()
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=INVOKE_TIMEOUT)
+        try:
+            answer = await in_invocation_thread(_begin, connection, path, body, headers)
+        except BaseException:
+            self._finish(connection)
+            raise
+        return answer.status, {k.lower(): v for k, v in answer.getheaders()}, self._pieces(connection, answer)
+
+    async def _pieces(
+        self, connection: http.client.HTTPConnection, answer: http.client.HTTPResponse
+    ) -> AsyncGenerator[bytes]:
+        try:
+            while piece := await in_invocation_thread(answer.read1, PIECE):
+                yield piece
+        finally:  # a container whose listener is gone learns of it by the closed connection
+            answer.close()
+            self._finish(connection)
+
+    def _finish(self, connection: http.client.HTTPConnection) -> None:
+        connection.close()
+        self._busy -= 1
+        if not self._busy:
+            self._idle.set()
 
     async def stop(self, grace: float = STOP_GRACE) -> None:
         """Waits for requests under way, up to the time one may take, then ends the process and removes its files."""
@@ -206,6 +243,13 @@ class Serving:
     async def _read(self, process: processes.Process, logs: LogStream) -> None:
         async for line in process.lines():
             logs.write(line)
+
+
+def _begin(
+    connection: http.client.HTTPConnection, path: str, body: bytes, headers: dict[str, str]
+) -> http.client.HTTPResponse:
+    connection.request("POST", path, body, headers)
+    return connection.getresponse()
 
 
 def free_port() -> int:

@@ -27,7 +27,7 @@ from tests.api.client import ApiClient
 REGION = "us-east-1"
 NOUN_TABLES = ["ACCOUNTS_TABLE", "DATASETS_TABLE", "MODELS_TABLE", "JOBS_TABLE", "ENDPOINTS_TABLE"]
 BUCKETS = ["DATASETS_BUCKET", "MODELS_BUCKET", "JOBS_BUCKET"]
-WORKFLOWS = ["process", "scan", "import", "archive", "train", "deploy"]
+WORKFLOWS = ["process", "scan", "import", "archive", "train", "deploy", "update", "sleep", "teardown", "register"]
 START_SECONDS = 60
 
 
@@ -108,6 +108,12 @@ def stage(aws_endpoint: str) -> Iterator[None]:
         "MAX_JOBS_PER_USER": "20",
         "MAX_INSTANCE_HOURS_PER_USER": "",
         "STALLED_AFTER_MINUTES": "30",
+        "LOG_RETENTION_DAYS": "30",
+        "EXECUTION_ROLE_ARN": "arn:aws:iam::000000000000:role/execution",
+        "LLM_SERVER": "huggingface",
+        "LLM_IMAGE": "000000000000.dkr.ecr.us-east-1.amazonaws.com/slipway:huggingface",
+        "ENDPOINT_LEASE_HOURS": "24",
+        "ENDPOINT_IDLE_MINUTES": "60",
     }.items():
         patch.setenv(name, value)
     patch.delenv("AWS_PROFILE", raising=False)

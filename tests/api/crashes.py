@@ -33,6 +33,23 @@ def dying_at(call: int) -> Iterator[list[str]]:
         yield made
 
 
+@contextmanager
+def dying_after(operation: str) -> Iterator[list[str]]:
+    """Let the function die at the call that follows the first of an operation; gives the calls that it got to make."""
+    made: list[str] = []
+    send = BaseClient._make_api_call
+
+    def sent(client: Any, name: str, arguments: Any) -> Any:
+        if operation in made:
+            raise Killed
+        made.append(name)
+        return send(client, name, arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseClient, "_make_api_call", sent)
+        yield made
+
+
 def deaths(act: Callable[[], Any]) -> Iterator[int]:
     """Let an act die at its first call to AWS, at its second ... until it lives: yields after each death.
 

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,6 +47,19 @@ class Job:
         }
         self.put("input/data/config/config.json", json.dumps(config))
         self.put("input/config/hyperparameters.json", json.dumps({"config": "config.json"}))
+        return self
+
+    def evaluates(self, trained: "Job", table: str | bytes = "") -> "Job":
+        """Put what an evaluation job finds: a table, if that is its data, and the archive that a job left."""
+        if table:
+            self.put("input/data/train/data.csv", table)
+        about = {"kind": "evaluation", "base_model": "ada/model@v1", "parameters": {}}
+        self.put("input/data/config/config.json", json.dumps(trained.json("input/data/config/config.json") | about))
+        self.put("input/config/hyperparameters.json", json.dumps({"config": "config.json"}))
+        content = io.BytesIO()
+        with tarfile.open(fileobj=content, mode="w:gz") as archive:
+            archive.add(trained.base / "model", arcname=".")
+        self.put("input/data/model/model.tar.gz", content.getvalue())
         return self
 
     def put(self, name: str, content: str | bytes) -> None:
@@ -108,14 +122,12 @@ class Job:
         return list(csv.DictReader(io.StringIO((self.base / "input/data/train/data.csv").read_text())))
 
     @contextmanager
-    def serve(self, *interpreter: str) -> Iterator["Server"]:
-        """A running server, ready to answer; `interpreter` replaces the shebang's."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+    def serve(self, *interpreter: str, stdout: Any = None) -> Iterator["Server"]:
+        """A running server, ready to answer; `interpreter` replaces the shebang's, `stdout` a file takes its lines."""
+        port = free_port()
         command = [*interpreter, str(self.commands / "serve")]
         environment = self.environment(SAGEMAKER_BIND_TO_PORT=str(port))
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, env=environment, stdout=stdout, stderr=subprocess.PIPE, text=True)
         server = Server(f"http://127.0.0.1:{port}", process)
         try:
             until(server.is_ready, "the server is ready", seconds=120)  # PyTorch takes its time on a busy machine
@@ -173,6 +185,13 @@ class Server:
         data = body if isinstance(body, str | bytes) else json.dumps(body)
         headers = {"Content-Type": content_type}
         return requests.post(f"{self.url}/invocations", data=data, headers=headers, timeout=30)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def progress_lines(stdout: str) -> list[dict[str, Any]]:

@@ -68,6 +68,8 @@ def readable(value: Any) -> str:
             return f"<{parameter[1] if parameter else name}>"
         case {"Fn::GetAtt": [name, attribute]}:
             return f"<{name}.{attribute}>"
+        case {"Fn::FindInMap": [mapping, _, key]}:
+            return f"<{mapping}.{key}>"
         case {"Fn::Join": [separator, parts]}:
             return separator.join(readable(part) for part in parts)
         case str():

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from stacks.api import PUBLIC_ROUTES, ROUTES
-from stacks.grants import ANYWHERE, GRANTS, WILDCARDS
+from stacks.grants import ANYWHERE, GRANTS
+from stacks.wildcards import WILDCARDS
 from tests.infra.synthesis import BOUNDARY, Stage, listed, readable, statements
 
 # Actions for which IAM knows no resource type (Service Authorization Reference).
@@ -34,6 +35,7 @@ WITHOUT_RESOURCE = {
     "states:SendTaskFailure",
     "states:SendTaskHeartbeat",
     "states:SendTaskSuccess",
+    "sagemaker:CallWithBearerToken",
     "xray:GetSamplingRules",
     "xray:GetSamplingTargets",
     "xray:PutTelemetryRecords",
@@ -41,13 +43,18 @@ WITHOUT_RESOURCE = {
 }
 HERE = "<AWS::Region>:<AWS::AccountId>"
 WILDCARD_RESOURCES = {
+    f"arn:<AWS::Partition>:cloudformation:{HERE}:stack/slipway-dev-data/*",
+    f"arn:<AWS::Partition>:cloudformation:{HERE}:stack/slipway-dev-platform/*",
     "arn:<AWS::Partition>:s3:::<datasetsbucket>/*",
     "arn:<AWS::Partition>:s3:::<modelsbucket>/*",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*",
+    "arn:<AWS::Partition>:s3:::<modelsbucket>/*.json",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/config/config.json",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/capsule.json",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/scr-*/script.zip",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/logs/*",
+    "arn:<AWS::Partition>:s3:::<jobsbucket>/*/ep-*/inferences/*",
+    "arn:<AWS::Partition>:s3:::<jobsbucket>/*/ep-*/output/*",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/output/*",
     "arn:<AWS::Partition>:s3:::<jobsbucket>/*/checkpoints/*",
     "arn:<AWS::Partition>:s3:::<datasetsbucket>/*/files/*",
@@ -60,6 +67,10 @@ WILDCARD_RESOURCES = {
     f"arn:<AWS::Partition>:sagemaker:{HERE}:endpoint/slipway-dev-*",
     f"arn:<AWS::Partition>:sagemaker:{HERE}:endpoint-config/slipway-dev-*",
     f"arn:<AWS::Partition>:sagemaker:{HERE}:model/slipway-dev-*",
+    "arn:<AWS::Partition>:iam::<AWS::AccountId>:role/slipway-dev-token/*",
+    f"arn:<AWS::Partition>:cloudwatch:{HERE}:alarm:slipway-dev-*",
+    f"arn:<AWS::Partition>:cloudwatch:{HERE}:alarm:TargetTracking-endpoint/slipway-dev-*",
+    f"arn:<AWS::Partition>:application-autoscaling:{HERE}:scalable-target/*",
     f"arn:<AWS::Partition>:logs:{HERE}:log-group:/aws/sagemaker/TrainingJobs:*",
     f"arn:<AWS::Partition>:logs:{HERE}:log-group:/aws/sagemaker/ProcessingJobs:*",
     f"arn:<AWS::Partition>:logs:{HERE}:log-group:/aws/sagemaker/Endpoints/slipway-dev-*:*",
@@ -85,7 +96,7 @@ def test_wildcards_in_resources_are_the_listed_ones(dev: Stage) -> None:
     wild = {readable(arn) for _, given in statements(dev) for arn in listed(given["Resource"])} - {"*"}
     wild = {arn for arn in wild if "*" in arn}
     executions = {arn for arn in wild if ":execution:<" in arn}
-    assert len(executions) == 6
+    assert len(executions) == 9
     assert wild - executions == WILDCARD_RESOURCES
 
 
@@ -170,6 +181,20 @@ def test_roles_are_passed_to_sagemaker_only_and_each_by_those_who_start_its_cont
         assert given["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
 
 
+def test_tokens_are_signed_by_a_role_that_only_the_endpoints_function_may_take(dev: Stage) -> None:
+    ((_, role),) = ((id, role) for id, role in dev.resources("AWS::IAM::Role").items() if id.startswith("TokenRole"))
+    assert role["Path"] == "/slipway-dev-token/"
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Action"] == "sts:AssumeRole" and "Condition" not in trust
+    assert readable(trust["Principal"]["AWS"]).startswith("<EndpointsRole")
+    (policy,) = role["Policies"]
+    given = {each["Action"]: readable(each["Resource"]) for each in policy["PolicyDocument"]["Statement"]}
+    endpoints = f"arn:<AWS::Partition>:sagemaker:{HERE}:endpoint/slipway-dev-*"
+    assert given == {"sagemaker:CallWithBearerToken": "*", "sagemaker:InvokeEndpoint": endpoints}
+    taking = {by for by, given in statements(dev) if "sts:AssumeRole" in listed(given["Action"])}
+    assert [by.partition("Role")[0] for by in taking] == ["Endpoints"]
+
+
 def test_every_function_has_a_role_of_its_own(stage: Stage) -> None:
     functions = stage.resources("AWS::Lambda::Function")
     roles = {readable(function["Role"]) for function in functions.values()}
@@ -182,6 +207,25 @@ def test_the_containers_roles_are_assumed_by_sagemaker_for_this_account_only(nam
     (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"Service": "sagemaker.amazonaws.com"}
     assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_the_operators_role_is_for_this_accounts_people_and_makes_nothing(dev: Stage) -> None:
+    (role,) = (role for id, role in dev.resources("AWS::IAM::Role").items() if id.startswith("OperatorRole"))
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Action"] == "sts:AssumeRole"
+    assert readable(trust["Principal"]["AWS"]) == "arn:<AWS::Partition>:iam::<AWS::AccountId>:root"
+    given = role["Policies"][0]["PolicyDocument"]["Statement"]
+    assert sorted(action for statement in given for action in listed(statement["Action"])) == [
+        "cloudformation:DescribeStacks",
+        "logs:DescribeLogStreams",
+        "logs:FilterLogEvents",
+        "logs:GetLogEvents",
+        "sagemaker:DescribeEndpoint",
+        "sagemaker:DescribeEndpointConfig",
+        "sagemaker:DescribeModel",
+        "sagemaker:InvokeEndpoint",
+    ]
+    assert dev.resources("AWS::IAM::User") == dev.resources("AWS::IAM::AccessKey") == {}
 
 
 def test_a_workflow_may_call_its_own_functions_only(dev: Stage) -> None:

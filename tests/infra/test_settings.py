@@ -45,6 +45,8 @@ POOL = {"user_pool_id": "us-east-1_a", "client_id": "b"}
         ("member_instance_types", ["ml.p5.48xlarge"], "training_instance_types: ml.p5.48xlarge"),
         ("max_jobs_per_user", 0, "stages.dev.max_jobs_per_user"),
         ("max_instance_hours_per_user", 0, "stages.dev.max_instance_hours_per_user"),
+        ("endpoint_lease_hours", 0, "stages.dev.endpoint_lease_hours"),
+        ("endpoint_idle_minutes", 14, "stages.dev.endpoint_idle_minutes"),
         ("cors_origins", ["example.com"], "stages.dev.cors_origins.0"),
         ("cors_origins", [], "stages.dev.cors_origins"),
     ],

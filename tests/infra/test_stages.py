@@ -33,6 +33,8 @@ DIFFERENCES = {
     "Resources/*/Properties/Environment/Variables/SIGN_UP": "a setting: anybody may sign up on their own machine",
     "Resources/*/Properties/Environment/Variables/AUTO_CONFIRM": "a setting: no mail is sent on one's own machine",
     "Resources/*/Properties/Environment/Variables/IMPORT_BUCKETS": "a setting: one's own machine has a bucket to try",
+    "Resources/*/Properties/Environment/Variables/LLM_SERVER": "a setting: one's own machine has no GPU for vLLM",
+    "Resources/*/Properties/Environment/Variables/LLM_IMAGE/*": "the image of that setting",
     "Resources/*/Properties/AdminCreateUserConfig/AllowAdminCreateUserOnly": "the pool's side of SIGN_UP",
 }
 # What MiniStack 1.5.33 and the resource handlers of local/emulator_hooks.py can make.
@@ -167,6 +169,7 @@ def test_nothing_has_a_fixed_name_but_parameters_the_api_and_workflow_logs(stage
 def test_outputs_are_those_that_people_and_clients_read(stage: Stage) -> None:
     assert set(stage.platform["Outputs"]) == {
         *("ApiUrl", "UserPoolId", "UserPoolClientId", "Region", "Stage", "ExecutionRoleArn"),
+        "OperatorRoleArn",
         *("DatasetsBucket", "ModelsBucket", "JobsBucket", "TrainingLogsWarning"),
     }
     assert readable(stage.platform["Outputs"]["ApiUrl"]["Value"]).endswith("/api")

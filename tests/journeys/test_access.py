@@ -77,6 +77,7 @@ MATRIX = {
     "POST /jobs": (401, 401, 403, 201, 404, 201),
     "GET /jobs": (401, 401, 200, 200, 200, 200),
     "POST /jobs/batch": (401, 401, 403, 200, 200, 200),
+    "POST /jobs/evaluations": (401, 401, 403, 201, 404, 201),
     "GET /jobs/queue": (401, 401, 200, 200, 200, 200),
     "GET /jobs/usage": (401, 401, 200, 200, 200, 200),
     "GET /training-types": (401, 401, 200, 200, 200, 200),
@@ -95,11 +96,25 @@ MATRIX = {
     "POST /jobs/{id}/start": (401, 401, 403, 409, 404, 409),  # it has ended
     "POST /jobs/{id}/stop": (401, 401, 403, 409, 404, 409),  # it has ended
     "POST /jobs/{id}/rerun": (401, 401, 403, 201, 404, 201),
+    "POST /register": (401, 401, 403, 201, 404, 201),
     "POST /endpoints": (401, 401, 403, 201, 404, 201),
     "GET /endpoints": (401, 401, 200, 200, 200, 200),
     "GET /endpoints/{id}": (401, 401, 404, 200, 404, 200),
+    "PATCH /endpoints/{id}": (401, 401, 403, 200, 404, 200),
     "DELETE /endpoints/{id}": (401, 401, 403, 202, 404, 202),
     "POST /endpoints/{id}/invoke": (401, 401, 403, 200, 404, 200),
+    "POST /endpoints/{id}/token": (401, 401, 403, 201, 404, 201),
+    "POST /endpoints/{id}/inferences": (401, 401, 403, 400, 404, 400),  # it answers at once
+    "GET /endpoints/{id}/inferences/{inference_id}": (401, 401, 404, 400, 404, 400),
+    "POST /endpoints/{id}/inferences/{inference_id}/start": (401, 401, 403, 400, 404, 400),
+    "PUT /endpoints/{id}/lease": (401, 401, 403, 200, 404, 200),
+    "POST /endpoints/{id}/sleep": (401, 401, 403, 202, 404, 202),
+    "POST /endpoints/{id}/wake": (401, 401, 403, 202, 404, 202),
+    "GET /endpoints/{id}/metrics": (401, 401, 404, 200, 404, 200),
+    "GET /endpoints/{id}/logs": (401, 401, 404, 200, 404, 200),
+    "GET /stats/models": (401, 401, 200, 200, 200, 200),
+    "GET /stats/contributions": (401, 401, 200, 200, 200, 200),
+    "GET /dashboard": (401, 401, 200, 200, 200, 200),
     "GET /health": (200, 200, 200, 200, 200, 200),
     "GET /docs": (200, 200, 200, 200, 200, 200),
     "GET /openapi.json": (200, 200, 200, 200, 200, 200),
@@ -153,13 +168,22 @@ class Estate:
             "POST /jobs/scripts/{id}/complete": self.new_script,
             "DELETE /jobs/scripts/{id}": self.new_script,
             "DELETE /jobs/{id}": lambda: self.records.copy("jobs", self.user_id, self.job["id"]),
+            "POST /endpoints/{id}/sleep": lambda: self.records.copy(
+                "endpoints", self.user_id, self.endpoint, status="sleeping"
+            ),
             "DELETE /endpoints/{id}": lambda: self.records.copy(
-                "endpoints", self.user_id, self.endpoint, status="failed", holds_model=False, endpoint_name="none"
+                "endpoints",
+                self.user_id,
+                self.endpoint,
+                status="failed",
+                holds_model=False,
+                endpoint_name="slipway-local-none",
             ),
         }
         id = own[operation]() if operation in own else shared.get(noun)
         goes = operation == "DELETE /ai-models/{user_id}/{model_id}"
         names = {"id": id, "user_id": self.user_id, "alias": "champion", "username": self.user_id}
+        names["inference_id"] = f"inf-{'0' * 19}"
         path = path.format(**names, model_id=self.new_model(upload=False)["model_id"] if goes else self.model)
         queries = {
             f"/ai-models/{self.user_id}/{self.model}/download": "?filename=model.tar.gz",
@@ -195,13 +219,26 @@ class Estate:
             "PUT /ai-models/{user_id}/{model_id}/aliases/{alias}": lambda: {"version": self.job["model"]["version"]},
             "POST /jobs": lambda: {"name": "Asked", "dataset_id": self.dataset["id"], "parameters": PARAMETERS},
             "POST /jobs/batch": lambda: {"jobs": [{"name": "Asked", "dataset_id": f"ds-{'0' * 19}"}]},
+            "POST /jobs/evaluations": lambda: {
+                "name": "Asked",
+                "model": {"user_id": self.user_id, "model_id": self.model},
+                "dataset_id": self.dataset["id"],
+            },
             "PATCH /jobs/{id}": lambda: {"name": "Changed"},
             "POST /jobs/scripts": lambda: {"name": "Asked", "size": len(SCRIPT)},
+            "POST /register": lambda: {
+                "name": "Asked",
+                "model": {"user_id": self.user_id, "model_id": self.unservable},
+                "deploy": False,
+            },
             "POST /endpoints": lambda: {
                 "name": "Asked",
                 "model": {"user_id": self.user_id, "model_id": self.unservable},
             },
+            "PATCH /endpoints/{id}": lambda: {"name": "Changed"},
+            "PUT /endpoints/{id}/lease": lambda: {"hours": 24},
             "POST /endpoints/{id}/invoke": lambda: {"instances": [self.instance]},
+            "POST /endpoints/{id}/inferences": lambda: {"size": 1},
         }
         if operation == "DELETE /ai-models/{user_id}/{model_id}/aliases/{alias}":
             self.owner.call("PUT", self.path(operation), bodies[operation.replace("DELETE", "PUT")]())
@@ -345,7 +382,7 @@ def test_matrix(operation: str, estate: Estate, principals: dict[str, Callable[[
         answers[name] = response.status_code
         if response.status_code >= 400:
             assert set(response.json()) >= {"detail", "code", "request_id"}, response.text
-        if operation in ("POST /jobs", "POST /jobs/{id}/rerun") and response.ok:
+        if operation in ("POST /jobs", "POST /jobs/evaluations", "POST /jobs/{id}/rerun") and response.ok:
             client.call("POST", f"/jobs/{response.json()['id']}/stop")  # only the permission to train is of interest
     assert answers == dict(zip(PRINCIPALS, MATRIX[operation], strict=True))
 

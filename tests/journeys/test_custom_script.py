@@ -58,8 +58,13 @@ def test_the_example_is_trained_and_registered(
 
     points = member.call("GET", f"/jobs/{job['id']}/metrics?limit=100")["items"]
     assert [point["sequence"] for point in points] == list(range(40, -1, -1))
-    refused = member.request("POST", "/endpoints", json={"name": "Own", "model": {"model_id": "own"}})
-    assert refused.status_code == 409, refused.text
+    endpoint = member.call("POST", "/endpoints", {"name": "Own", "model": {"model_id": "own"}})
+    endpoint = member.wait(f"/endpoints/{endpoint['id']}", "in_service", "failed")
+    assert endpoint["status"] == "in_service", endpoint["reason"]
+    asked = {"instances": [[row[name] for name in features] for row in rows[:20]]}
+    answers = member.call("POST", f"/endpoints/{endpoint['id']}/invoke", asked)["predictions"]
+    assert [answer["label"] for answer in answers] == list(predicted[:20])
+    member.call("DELETE", f"/endpoints/{endpoint['id']}")
     assert member.request("DELETE", f"/jobs/scripts/{script['id']}").status_code == 204
 
 

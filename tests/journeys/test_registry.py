@@ -81,8 +81,25 @@ def test_an_honest_model_is_scanned_by_itself_and_ready(member: ApiClient) -> No
     assert len(model["files"][0]["file_hash"]) == 64
     found = member.call("GET", f"/ai-models/search/{member.username}?query={model['model_id'][6:]}&tags=flowers")
     assert [item["id"] for item in found["items"]] == [model["id"]]
-    refused = deploy(member, model)
-    assert refused.status_code == 409 and "not trained here" in refused.json()["detail"]
+
+
+def test_an_uploaded_model_is_deployed_and_answers_as_its_library_does(platform: Platform, member: ApiClient) -> None:
+    from sklearn.datasets import load_iris
+
+    model = form(member, "model.pkl", forest())
+    made = deploy(member, model)
+    assert made.status_code == 201, made.text
+    path = f"/endpoints/{made.json()['id']}"
+    endpoint = member.wait(path, "in_service", "failed")
+    assert (endpoint["status"], endpoint["accepted_risk"]) == ("in_service", None), endpoint["reason"]
+    rows = load_iris(return_X_y=True)[0][::50]
+    told = member.call("POST", f"{path}/invoke", {"instances": rows.tolist()})["predictions"]
+    library = pickle.loads(forest())
+    assert [each["label"] for each in told] == library.predict(rows).tolist()
+    assert [list(each["probabilities"].values()) for each in told] == library.predict_proba(rows).tolist()
+    refused = member.request("POST", f"{path}/invoke", json={"instances": [[1, 2]]})
+    assert refused.status_code == 400 and "Row 1: it has 2 values; the model needs 4." in refused.json()["detail"]
+    remove(member, path)
 
 
 def test_a_hostile_pickle_is_blocked_and_cannot_be_deployed(
@@ -108,6 +125,8 @@ def test_many_files_are_scanned_in_rounds(member: ApiClient) -> None:
     assert (model["status"], model["verdict"]) == ("ready", "unscanned")
     verdicts = {file["filename"]: file["verdict"] for file in model["files"]}
     assert verdicts == {name: "unscanned" if name == "odd.bin" else "clean" for name in files}
+    refused = deploy(member, model, accept_risk=True)
+    assert refused.status_code == 409 and "cannot be served: PyTorch's pickles" in refused.json()["detail"]
 
 
 def test_a_large_version_is_zipped_in_s3_and_answered_by_redirect(platform: Platform, member: ApiClient) -> None:

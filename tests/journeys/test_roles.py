@@ -15,7 +15,22 @@ import pytest
 from local.api_client import ApiClient
 from stacks.grants import GRANTS
 from tests.hub import Hub
-from tests.journeys.checks import accounts, datasets, endpoints, jobs, models, training, workflows
+from tests.journeys.checks import (
+    accounts,
+    datasets,
+    endpoints,
+    jobs,
+    models,
+    registrations,
+    resting,
+    training,
+    workflows,
+)
+from tests.journeys.checks.endpoint_updates import (
+    endpoint_teardown_watching,
+    endpoint_update,
+    endpoint_update_watching,
+)
 from tests.journeys.checks.world import World
 from tests.journeys.conftest import PARAMETERS, configured, train, upload
 from tests.journeys.records import Records, copy_unservable_model
@@ -53,9 +68,12 @@ CHECKS: dict[str, Check] = {
     "jobs_watch": jobs.job_watching,
     "jobs_progress": jobs.progress_history,
     "endpoints": endpoints.endpoint_requests,
+    "register": registrations.registration_requests,
+    "endpoints_register": registrations.registration_moving,
     "endpoints_deploy": endpoints.endpoint_deployment,
     "endpoints_follow": endpoints.endpoint_following,
     "endpoints_watch": endpoints.endpoint_watching,
+    "stats": resting.statistics,
 }
 # Permissions that the function's own check does not reach.
 OTHER_CHECKS: dict[str, Check] = {
@@ -71,11 +89,46 @@ OTHER_CHECKS: dict[str, Check] = {
     "jobs: s3:PutObject on jobs-bucket/scripts": jobs.script_upload,
     "jobs: s3:GetObject on jobs-bucket/scripts": jobs.script_upload,
     "jobs: s3:ListMultipartUploadParts on jobs-bucket/scripts": jobs.script_upload,
+    "endpoints: states:StartExecution on sleep-workflow": resting.endpoint_watched_by_people,
+    "endpoints: cloudwatch:GetMetricData on *": resting.endpoint_watched_by_people,
+    "endpoints: logs:FilterLogEvents on endpoint-logs": resting.endpoint_watched_by_people,
+    "endpoints_watch: dynamodb:Query on endpoints-table": resting.endpoint_sweeping,
+    "endpoints_watch: states:StartExecution on sleep-workflow": resting.endpoint_sweeping,
+    "endpoints_watch: states:DescribeExecution on sleep-workflow/executions": resting.endpoint_sweeping,
+    "endpoints_watch: cloudwatch:GetMetricData on *": resting.endpoint_sweeping,
     "models_archive: s3:AbortMultipartUpload on models-bucket/*": models.archive_given_up,
+    "endpoints: states:StartExecution on update-workflow": endpoints.endpoint_change,
+    "endpoints: sagemaker:InvokeEndpointAsync on endpoints": endpoints.endpoint_inferences,
+    "endpoints: s3:PutObject on jobs-bucket/inferences": endpoints.endpoint_inferences,
+    "endpoints: s3:GetObject on jobs-bucket/inferences": endpoints.endpoint_inferences,
+    "endpoints: s3:GetObject on jobs-bucket/answers": endpoints.endpoint_inferences,
+    "endpoints: s3:ListBucket on jobs-bucket": endpoints.endpoint_inferences,
+    "endpoints_deploy: sagemaker:UpdateEndpoint on endpoints": endpoint_update,
+    "endpoints_deploy: sagemaker:UpdateEndpoint on endpoint-configs": endpoint_update,
+    "endpoints_deploy: cloudwatch:PutMetricAlarm on endpoint-alarms": endpoint_update,
+    "endpoints_deploy: cloudwatch:DeleteAlarms on endpoint-alarms": endpoint_update,
+    "endpoints_deploy: application-autoscaling:RegisterScalableTarget on scalable-targets": endpoint_update,
+    "endpoints_deploy: application-autoscaling:PutScalingPolicy on scalable-targets": endpoint_update,
+    "endpoints_deploy: application-autoscaling:DeregisterScalableTarget on scalable-targets": endpoint_update,
+    "endpoints_deploy: s3:ListBucket on jobs-bucket": endpoint_update,
+    "endpoints_deploy: s3:DeleteObject on jobs-bucket/inferences": endpoint_update,
+    "endpoints_deploy: s3:DeleteObject on jobs-bucket/answers": endpoint_update,
+    "endpoints_watch: states:StartExecution on update-workflow": endpoint_update_watching,
+    "endpoints_watch: states:DescribeExecution on update-workflow/executions": endpoint_update_watching,
+    "endpoints_watch: cloudwatch:DeleteAlarms on endpoint-alarms": endpoint_update_watching,
+    "endpoints_watch: application-autoscaling:RegisterScalableTarget on scalable-targets": endpoint_update_watching,
+    "endpoints_watch: application-autoscaling:PutScalingPolicy on scalable-targets": endpoint_update_watching,
+    "endpoints_watch: application-autoscaling:DeregisterScalableTarget on scalable-targets": endpoint_teardown_watching,
+    "endpoints_watch: logs:PutRetentionPolicy on endpoint-logs": endpoint_teardown_watching,
+    "endpoints_watch: s3:ListBucket on jobs-bucket": endpoint_teardown_watching,
+    "endpoints_watch: s3:DeleteObject on jobs-bucket/inferences": endpoint_teardown_watching,
+    "endpoints_watch: s3:DeleteObject on jobs-bucket/answers": endpoint_teardown_watching,
     "jobs_submit: batch:UpdateServiceJob on service-jobs": jobs.stop_during_submission,
     "jobs_submit: batch:TerminateServiceJob on service-jobs": jobs.stop_during_submission,
     "jobs_register: s3:AbortMultipartUpload on models-bucket/*": jobs.copy_given_up,
     "jobs_register: batch:TerminateServiceJob on service-jobs": jobs.broken_workflow,
+    "endpoints_watch: states:StartExecution on register-workflow": registrations.registration_watching,
+    "endpoints_watch: states:DescribeExecution on register-workflow/executions": registrations.registration_watching,
 }
 WORKFLOWS: dict[str, tuple[Check, list[str]]] = {
     "Process": (
@@ -87,10 +140,14 @@ WORKFLOWS: dict[str, tuple[Check, list[str]]] = {
     "Archive": (workflows.archive_workflow, ["models_archive"]),
     "Train": (workflows.train_workflow, ["jobs_submit", "jobs_register", "endpoints_follow"]),
     "Deploy": (workflows.deploy_workflow, ["endpoints_deploy"]),
+    "Update": (workflows.update_workflow, ["endpoints_deploy"]),
     "Teardown": (workflows.teardown_workflow, ["endpoints_deploy"]),
+    "Sleep": (workflows.sleep_workflow, ["endpoints_deploy"]),
+    "Register": (registrations.register_workflow, ["endpoints_register"]),
 }
 # Permission -> why it is needed although nothing goes red here.
 NO_404 = "Without it S3 answers 403, not 404, for an object that is not there; the emulator answers 404 to everybody."
+SCALED_FOR_US = "Whoever scales an endpoint needs it, AWS says; the local Application Auto Scaling does nothing itself."
 JUSTIFIED: dict[str, str] = {
     "datasets_import: s3:ListBucket on import-buckets": f"{NO_404} A source that is gone is the user's to know.",
     "datasets_import: s3:ListBucket on datasets-bucket": f"{NO_404} A file is copied where there is none.",
@@ -100,8 +157,19 @@ JUSTIFIED: dict[str, str] = {
     "jobs_register: s3:ListBucket on jobs-bucket": f"{NO_404} A job without a report would not say so.",
     "jobs_register: s3:ListBucket on models-bucket": f"{NO_404} A new version has no manifest yet.",
     "models_process: s3:ListBucket on models-bucket": f"{NO_404} A version that came in a form has no upload plan.",
+    "register: s3:ListBucket on models-bucket": f"{NO_404} A new version has no upload plan yet.",
     "models_archive: s3:ListBucket on models-bucket": f"{NO_404} An archive is made where there is none.",
     "models_import: s3:ListBucket on models-bucket": f"{NO_404} A file is brought where there is none.",
+} | {
+    f"{function}: {action} on {resource}": SCALED_FOR_US
+    for function in ("endpoints_deploy", "endpoints_watch")
+    for action, resource in (
+        ("sagemaker:UpdateEndpointWeightsAndCapacities", "endpoints"),
+        ("cloudwatch:PutMetricAlarm", "scaling-alarms"),
+        ("cloudwatch:DescribeAlarms", "scaling-alarms"),
+        ("cloudwatch:DeleteAlarms", "scaling-alarms"),
+        ("iam:CreateServiceLinkedRole", "scaling-role"),
+    )
 }
 # The containers' roles': action -> why it is needed although nothing goes red here.
 NO_REGISTRY = "SageMaker pulls the image with it; this machine has no image registry."
@@ -196,6 +264,8 @@ def check_of_training(resource: str) -> Check:
     """Return the check that the execution role needs a resource for."""
     if datasets.IMPORTS in resource:
         return training.training_on_a_reference
+    if ":alarm:" in resource:
+        return endpoint_update
     return training.serving if "Endpoints/" in resource or "modelsbucket" in resource else training.training
 
 

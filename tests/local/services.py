@@ -6,13 +6,14 @@ Tests speak to both with real boto3 clients. MiniStack runs as a program of its 
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ from botocore.config import Config
 from local.batch import Batch
 from local.cloud import Cloud, Image, ImageNotFound
 from local.faults import Faults
+from local.sagemaker.protocol import Stream
 from local.sagemaker.service import SageMaker
 
 REGION, ACCOUNT = "us-east-1", "000000000000"
@@ -258,12 +260,31 @@ class Services:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
                 service = services.batch_service if path.startswith("/v1/") else services.sagemaker_service
-                status, headers, content = services.run(service.handle(self.command, path, headers, body, query))
+                if chat := re.fullmatch(r"/endpoints/([^/]+)/openai/v1/chat/completions", path):
+                    answer = services.run(services.sagemaker_service.chat(chat[1], None, body, headers))
+                else:
+                    answer = services.run(service.handle(self.command, path, headers, body, query))
+                status, headers, content = answer
                 self.send_response(status)
+                if isinstance(content, Stream):
+                    return self.stream(headers, content.pieces)
                 for name, value in {**headers, "Content-Length": str(len(content))}.items():
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(content)
+
+            def stream(self, headers: dict[str, str], pieces: AsyncGenerator[bytes]) -> None:
+                for name, value in {**headers, "Transfer-Encoding": "chunked", "Connection": "close"}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                try:
+                    while piece := services.run(anext(pieces, b"")):
+                        self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+                    self.wfile.write(b"0\r\n\r\n")
+                except OSError:
+                    pass  # the client is gone
+                finally:
+                    services.run(pieces.aclose())
 
             do_GET = do_POST = do_DELETE = answer
 
@@ -288,5 +309,6 @@ class ServicesProcess(Services):
 
 
 if __name__ == "__main__":
-    print(Services(Path(sys.argv[1]), sys.argv[2], stop_grace=1.0, health_timeout=10.0).url, flush=True)
+    settings = {"stop_grace": 1.0, "health_timeout": 10.0, "baking_speed": 3000.0}
+    print(Services(Path(sys.argv[1]), sys.argv[2], **settings).url, flush=True)
     threading.Event().wait()

@@ -3,12 +3,13 @@
 import io
 import json
 import tarfile
+import time
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local.services import BUCKET, ROLE, Services, alive, until
+from tests.local.services import BUCKET, ROLE, Services, alive, client, until
 
 SERVE = """
 import http.server, json, os, pathlib, sys
@@ -110,10 +111,10 @@ def test_a_body_above_six_mebibytes_is_refused(services: Services) -> None:
         services.runtime.invoke_endpoint(EndpointName="served", Body=b"x" * (limit + 1))
 
 
-def test_an_unknown_endpoint_and_other_ways_to_invoke_are_named(services: Services) -> None:
+def test_an_unknown_endpoint_and_one_of_another_kind_are_named(services: Services) -> None:
     with pytest.raises(ClientError, match="Endpoint nobody of account 000000000000 not found"):
         services.runtime.invoke_endpoint(EndpointName="nobody", Body=b"x")
-    with pytest.raises(ClientError, match="InvokeEndpointAsync is not implemented"):
+    with pytest.raises(ClientError, match="served is not an asynchronous endpoint"):
         services.runtime.invoke_endpoint_async(EndpointName="served", InputLocation="s3://b/k")
 
 
@@ -262,3 +263,40 @@ def gone(services: Services, name: str) -> None:
         return True
 
     until(exists, lambda there: not there)
+
+
+def test_calls_are_counted_in_cloudwatch_as_aws_counts_them(services: Services) -> None:
+    create_endpoint(services, "counted")
+    for body in ("x", "y", "bad"):
+        try:
+            invoke(services, "counted", body)
+        except ClientError as error:
+            assert error.response["Error"]["Code"] == "ModelError"
+    cloudwatch = client("cloudwatch", services.aws)
+    dimensions = [{"Name": "EndpointName", "Value": "counted"}, {"Name": "VariantName", "Value": "main"}]
+
+    def figures(name: str) -> list[dict[str, Any]]:
+        return cloudwatch.get_metric_statistics(
+            Namespace="AWS/SageMaker",
+            MetricName=name,
+            Dimensions=dimensions,
+            StartTime=time.time() - 600,
+            EndTime=time.time() + 60,
+            Period=3600,
+            Statistics=["Sum", "SampleCount", "Minimum"],
+        )["Datapoints"]
+
+    until(lambda: sum(point["SampleCount"] for point in figures("OverheadLatency")), lambda calls: calls == 3)
+    sums = {
+        name: sum(point["Sum"] for point in figures(name))
+        for name in ("Invocations", "Invocation4XXErrors", "Invocation5XXErrors", "InvocationModelErrors")
+    }
+    assert sums == {
+        "Invocations": 3,
+        "Invocation4XXErrors": 1,
+        "Invocation5XXErrors": 0,
+        "InvocationModelErrors": 1,
+    }
+    for name in ("ModelLatency", "OverheadLatency"):
+        assert {point["Unit"] for point in figures(name)} == {"Microseconds"}
+        assert all(0 < point["Minimum"] < 60e6 for point in figures(name))

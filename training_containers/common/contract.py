@@ -83,6 +83,8 @@ class Job:
     stage: str
     training_type: str
     parameters: dict[str, Any]
+    kind: str = "training"
+    """What to do: `training`, or `evaluation` of the model in channel `model`."""
     column_mapping: dict[str, str] = field(default_factory=dict)
     """{role: column of the data}; a role that is not in it is the name of its column."""
     base_model: str | None = None
@@ -108,6 +110,7 @@ def read_job(paths: Paths) -> Job:
         stage=config.get("stage", os.environ.get("SLIPWAY_STAGE", "")),
         training_type=config.get("training_type", ""),
         parameters={**config.get("parameters", {}), **overrides},
+        kind=config.get("kind", "training"),
         column_mapping=config.get("column_mapping", {}),
         base_model=config.get("base_model"),
         script=config.get("script", {}),

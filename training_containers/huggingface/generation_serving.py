@@ -2,8 +2,9 @@
 
 import base64
 import io
-import math
-from dataclasses import dataclass
+import os
+import secrets
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +12,14 @@ import torch
 from jinja2 import TemplateError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
-from training_containers.common.contract import TrainingError
-from training_containers.common.parameters import parameter, parse
-from training_containers.common.server import BadRequest
+from training_containers.common.batching import BadRequest, Stream
+from training_containers.common.parameters import parameter
+from training_containers.huggingface import completions
+from training_containers.huggingface.decoding import Generation, Sampling
 from training_containers.huggingface.serving import Predict
+from training_containers.huggingface.text_parameters import MOST_TOKENS, checked, sampling_of
 
 MOST_PICTURES = 16  # in a request: each takes seconds on a GPU, minutes without
-
-
-@dataclass(frozen=True)
-class TextParameters:
-    """How texts are generated."""
-
-    max_new_tokens: int = parameter("Tokens after which a text ends, whether it is finished or not.", 128, 1, 16_384)
-    temperature: float = parameter("How freely words are drawn. 0 = always the likeliest.", 0.0, 0.0, 10.0)
-    top_p: float = parameter("Draw from the likeliest words that together have this probability.", 1.0, 0.01, 1.0)
-    seed: int = parameter("Same seed, same text.", 0, 0, 2**31 - 1)
 
 
 @dataclass(frozen=True)
@@ -40,45 +33,48 @@ class PictureParameters:
 
 def load(folder: Path, manifest: dict[str, Any]) -> Predict:
     """Return predictions of {text, tokens, finish_reason} for each prompt, or of {image}, a PNG in base64."""
-    return text_to_image(folder, manifest) if manifest["task"] == "text-to-image" else text_generation(folder)
+    return text_to_image(folder, manifest) if manifest["task"] == "text-to-image" else TextGenerator(folder)
 
 
-def text_generation(folder: Path) -> Predict:
-    """Return what goes on from prompts and conversations, one after another: no answer depends on its neighbours."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto" if device == "cuda" else torch.float32).to(device)
-    longest = getattr(model.config, "max_position_embeddings", math.inf)  # some architectures have no limit
+class TextGenerator:
+    """Goes on from prompts and conversations, one after another: no answer depends on its neighbours."""
 
-    def predict(instances: list[Any], parameters: dict[str, Any]) -> list[Any]:
-        given = checked(TextParameters, parameters)
-        prompts = [prompt_of(instance, number, tokenizer) for number, instance in enumerate(instances)]
-        encoded = [tokenizer(prompt, return_tensors="pt").to(device) for prompt in prompts]
-        for number, tokens in enumerate(encoded):
-            if tokens["input_ids"].shape[1] + given.max_new_tokens > longest:
-                raise BadRequest(f"Instance {number} and max_new_tokens are longer than the model's {longest} tokens.")
-        return [generated(tokens, given) for tokens in encoded]
+    def __init__(self, folder: Path) -> None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        dtype: Any = "auto" if device == "cuda" else torch.float32
+        self._tokenizer = AutoTokenizer.from_pretrained(folder)
+        self._model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(device).eval()
+        self._longest = getattr(self._model.config, "max_position_embeddings", None)  # some have no limit
+        if limit := os.environ.get("SM_VLLM_MAX_MODEL_LEN"):  # as vLLM's image is told, where this server stands in
+            self._longest = min(int(limit), self._longest or int(limit))
 
-    def generated(tokens: Any, given: TextParameters) -> dict[str, Any]:
-        drawn = {"do_sample": True, "temperature": given.temperature, "top_p": given.top_p, "top_k": 0}
-        torch.manual_seed(given.seed)
-        with torch.inference_mode():
-            made = model.generate(
-                **tokens,
-                max_new_tokens=given.max_new_tokens,
-                pad_token_id=tokenizer.pad_token_id,
-                **(drawn if given.temperature else {"do_sample": False}),
+    def __call__(self, instances: list[Any], parameters: dict[str, Any]) -> list[Any]:
+        """Return {text, tokens, finish_reason} for each instance; raises BadRequest."""
+        numbers = {name: value for name, value in parameters.items() if name != "stop"}
+        sampling = sampling_of(numbers, parameters.get("stop"))
+        started = [
+            self._start(f"{secrets.token_hex(8)}-{number}", instance, sampling, sampling.max_tokens, number)
+            for number, instance in enumerate(instances)
+        ]
+        return [
+            {"text": "".join(each.pieces()), "tokens": each.tokens, "finish_reason": each.finish_reason}
+            for each in started
+        ]
+
+    def complete(self, request: dict[str, Any]) -> dict[str, Any] | Stream:
+        """Answer a request of OpenAI's form; raises BadRequest."""
+        return completions.answer(request, self._start)
+
+    def _start(self, id: str, instance: Any, sampling: Sampling, most: int | None, number: int = 0) -> Generation:
+        """Begin a text of at most so many tokens, as many as fit for None; raises BadRequest when they do not."""
+        text = prompt_of(instance, number, self._tokenizer)
+        prompt = self._tokenizer(text, return_tensors="pt")["input_ids"].to(self._model.device)
+        left = min(MOST_TOKENS, (self._longest or MOST_TOKENS * 2) - prompt.shape[1])
+        if left < (most or 1):
+            raise BadRequest(
+                f"Instance {number} and max_new_tokens are longer than the model's {self._longest} tokens."
             )
-        new = made[0, tokens["input_ids"].shape[1] :]
-        ends = model.generation_config.eos_token_id
-        finished = int(new[-1]) in (ends if isinstance(ends, list) else [ends])
-        return {
-            "text": tokenizer.decode(new, skip_special_tokens=True),
-            "tokens": len(new),
-            "finish_reason": "stop" if finished else "length",
-        }
-
-    return predict
+        return Generation(id, self._model, self._tokenizer, prompt, replace(sampling, max_tokens=most or left))
 
 
 def prompt_of(instance: Any, number: int, tokenizer: PreTrainedTokenizerBase) -> str:
@@ -104,11 +100,11 @@ def prompt_of(instance: Any, number: int, tokenizer: PreTrainedTokenizerBase) ->
 
 def text_to_image(folder: Path, manifest: dict[str, Any]) -> Predict:
     """Return pictures of the size that the model was trained on."""
-    from diffusers import StableDiffusionPipeline  # here: it takes seconds, and texts do without
+    from diffusers import DiffusionPipeline  # here: it takes seconds, and texts do without
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = torch.float16 if device == "cuda" else torch.float32
-    pipeline = StableDiffusionPipeline.from_pretrained(folder, use_safetensors=True, dtype=dtype).to(device)
+    pipeline: Any = DiffusionPipeline.from_pretrained(folder, use_safetensors=True, dtype=dtype).to(device)
     pipeline.set_progress_bar_config(disable=True)
     side = manifest["resolution"]
 
@@ -143,11 +139,3 @@ def description(instance: Any, number: int) -> str:
     if not isinstance(text, str) or not text:
         raise BadRequest(f'Instance {number} must be a text, or {{"prompt": "..."}}.')
     return text
-
-
-def checked(type: type, parameters: dict[str, Any]) -> Any:
-    """Return a request's parameters as their dataclass; raises BadRequest naming every fault."""
-    try:
-        return parse(type, parameters)
-    except TrainingError as error:
-        raise BadRequest(str(error)) from error

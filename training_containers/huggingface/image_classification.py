@@ -1,5 +1,6 @@
 """Image classification: an image, and the class it belongs to."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from transformers import (
 )
 
 from training_containers.common.parameters import parameter
-from training_containers.huggingface import augmentation, evaluation, examples, images, pretrained, trainer
+from training_containers.huggingface import augmentation, evaluating, evaluation, examples, images, pretrained, trainer
 from training_containers.huggingface.parameters import TrainingParameters
 from training_containers.huggingface.run import Report, Run
 
@@ -49,6 +50,16 @@ def vit(name: str, side: int) -> dict[str, Any]:
         "image_size": side,
         "patch_size": min(16, side // 8),
     }
+
+
+def collator(processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]:
+    """Return what makes a batch of images and their classes."""
+
+    def batch(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        pixels = processor([row["image"] for row in rows], return_tensors="pt")["pixel_values"]
+        return {"pixel_values": pixels, "labels": torch.tensor([row["label"] for row in rows])}
+
+    return batch
 
 
 def train(run: Run[Parameters]) -> Report:
@@ -88,16 +99,12 @@ def train(run: Run[Parameters]) -> Report:
         rows = read(rows)
         return rows | {"image": [augmentation.varied(image) for image in rows["image"]]}
 
-    def batch(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        pixels = processor([row["image"] for row in rows], return_tensors="pt")["pixel_values"]
-        return {"pixel_values": pixels, "labels": torch.tensor([row["label"] for row in rows])}
-
     training_loop = Trainer(
         model=model,
         args=trainer.arguments(run, remove_unused_columns=False),
         train_dataset=training.with_transform(read_varied if given.augmentation else read),
         eval_dataset=test.with_transform(read),
-        data_collator=batch,
+        data_collator=collator(processor),
         processing_class=processor,
         compute_metrics=lambda answers: evaluation.accuracy(answers.predictions, answers.label_ids),
     )
@@ -121,3 +128,24 @@ def train(run: Run[Parameters]) -> Report:
             "rows": {"train": len(training), "test": len(test)},
         },
     )
+
+
+def evaluate(run: Run[Parameters]) -> Report:
+    """Ask a trained model about every image of the data."""
+    folder, manifest = evaluating.trained_model(run)
+    labels = manifest["labels"]
+    data = evaluating.with_known_classes(images.load(run, "label"), "label", labels)
+    files = images.ImageFiles(run.paths.channel("train"))
+    processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
+
+    def read(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        return {"image": [files.image(place) for place in rows["image"]], "label": rows["label"]}
+
+    asked = Trainer(
+        model=AutoModelForImageClassification.from_pretrained(folder),
+        args=trainer.arguments(run, eval_strategy="no", remove_unused_columns=False),
+        data_collator=collator(processor),
+        processing_class=processor,
+    )
+    answers = asked.predict(data.with_transform(read))
+    return evaluating.classification("image-classification", answers.predictions, answers.label_ids, labels)

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForImageClassification, AutoModelForObjectDetection
 
-from training_containers.common.server import BadRequest
+from training_containers.common.batching import BadRequest
 from training_containers.huggingface.image_decoding import decoded
 from training_containers.huggingface.serving import Predict
 

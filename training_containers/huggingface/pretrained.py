@@ -7,8 +7,8 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from training_containers.common import model_archive
 from training_containers.common.contract import TrainingError
-from training_containers.huggingface import model_archive
 from training_containers.huggingface.run import Run
 
 

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
+    AutoTokenizer,
     DataCollatorWithPadding,
+    Trainer,
     set_seed,
 )
 
 from training_containers.common.parameters import parameter
-from training_containers.huggingface import evaluation, examples, pretrained, trainer
+from training_containers.huggingface import evaluating, evaluation, examples, pretrained, trainer
 from training_containers.huggingface.encoders import ARCHITECTURES, SPECIAL_TOKENS
 from training_containers.huggingface.length_grouped import LengthGrouped
 from training_containers.huggingface.parameters import TrainingParameters
@@ -91,3 +93,25 @@ def train(run: Run[Parameters]) -> Report:
             "rows": {"train": len(training), "test": len(test)},
         },
     )
+
+
+def evaluate(run: Run[Parameters]) -> Report:
+    """Ask a trained model about every text of the data."""
+    folder, manifest = evaluating.trained_model(run)
+    labels = manifest["labels"]
+    data = examples.load(run.paths.channel("train"), run.job.column_mapping, "text", "label")
+    data = evaluating.with_known_classes(data, "label", labels).select_columns(["text", "label"])
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    longest = manifest["max_length"]
+
+    def tokens(rows: dict[str, list[str]]) -> dict[str, list[list[int]]]:
+        return {**tokenizer(rows["text"], truncation=True, max_length=longest, return_token_type_ids=False)}
+
+    asked = Trainer(
+        model=AutoModelForSequenceClassification.from_pretrained(folder),
+        args=trainer.arguments(run, eval_strategy="no"),
+        data_collator=DataCollatorWithPadding(tokenizer),
+        processing_class=tokenizer,
+    )
+    answers = asked.predict(data.map(tokens, batched=True, remove_columns="text"))
+    return evaluating.classification("text-classification", answers.predictions, answers.label_ids, labels)

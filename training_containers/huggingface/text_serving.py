@@ -6,8 +6,10 @@ from typing import Any
 import torch
 from transformers import pipeline
 
-from training_containers.common.server import BadRequest
+from training_containers.common.batching import BadRequest
 from training_containers.huggingface.serving import Predict
+
+BATCH = 16  # texts that the model reads at once
 
 
 def load(folder: Path, manifest: dict[str, Any]) -> Predict:
@@ -15,6 +17,8 @@ def load(folder: Path, manifest: dict[str, Any]) -> Predict:
     device = 0 if torch.cuda.is_available() else -1
     cut: dict[str, Any] = {"truncation": True, "max_length": manifest["max_length"]}
     classify = pipeline("text-classification", str(folder), device=device, top_k=None)
+    assert classify.tokenizer is not None  # the pipeline of a text has one
+    cut["batch_size"] = BATCH if classify.tokenizer.pad_token else 1  # without padding, lengths cannot differ
     return lambda instances, _: [classes(scores) for scores in classify(texts(instances), **cut)]
 
 

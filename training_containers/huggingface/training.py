@@ -4,12 +4,12 @@ import importlib
 import os
 import sys
 
-from training_containers.common import checkpoints, custom
+from training_containers.common import checkpoints, custom, model_archive
 from training_containers.common.contract import Paths, TrainingError, read_job, run_training
 from training_containers.common.parameters import parse
 from training_containers.common.progress import Progress
 from training_containers.common.shutdown import Shutdown
-from training_containers.huggingface import launch, model_archive
+from training_containers.huggingface import launch
 from training_containers.huggingface.run import LOADED, Run
 
 TYPES = ("text_classification", "ner", "llm", "image_classification", "object_detection", "diffusion")
@@ -60,6 +60,10 @@ def train(paths: Paths) -> None:
         run.history = run.checkpoint.state["history"]
     if run.main:
         progress.emit("progress", LOADED)
+    if job.kind == "evaluation":
+        from training_containers.huggingface import evaluating
+
+        return evaluating.evaluate(run, module) if run.main else None
     report = module.train(run)
     if run.main:
         run.publish(report)

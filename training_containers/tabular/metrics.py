@@ -45,7 +45,7 @@ def classification(dataset: Dataset, probabilities: np.ndarray) -> dict[str, Any
         "test_log_loss": loss(y, probabilities),
         "test_baseline_accuracy": float(np.mean(y == np.bincount(dataset.train.y).argmax())),
     }
-    if len(classes) == 2:
+    if len(classes) == 2 and len(np.unique(y)) == 2:  # of rows that are all of one class there is no curve
         figures["test_roc_auc"] = float(sk.roc_auc_score(y, probabilities[:, 1]))
     return {
         "primary_metric": {"name": "test_accuracy", "value": figures["test_accuracy"], "direction": "max"},

@@ -12,8 +12,9 @@ import numpy as np
 
 from training_containers.common import server
 from training_containers.common.artefacts import verified_file
-from training_containers.common.contract import Paths, read_json_object
-from training_containers.common.server import BadRequest
+from training_containers.common.batching import BadRequest, Model
+from training_containers.common.contract import Paths
+from training_containers.common.served_files import trained_manifest
 from training_containers.tabular.features import Feature, category, encode, number
 from training_containers.tabular.runtime import ONNX_FILE, algorithm_module, predict_as
 
@@ -22,27 +23,37 @@ MAX_ROWS = 10_000
 
 def main() -> int:
     """The exit status of the server."""
-    return server.run(lambda: Model(Paths.from_environment()).answer)
+    return server.run(lambda: load(Paths.from_environment()))
 
 
-class Model:
-    """A verified, warm model."""
+def load(paths: Paths) -> Model:
+    """The model in the folder, trained here or not; raises ValueError if a file is not the one that is listed."""
+    manifest = trained_manifest(paths.model)
+    if manifest is None:
+        from training_containers.tabular import uploaded  # here: what is trained here does without its libraries
 
-    def __init__(self, paths: Paths) -> None:
+        return uploaded.load(paths.model)
+    tabular = Tabular(paths, manifest)
+    nothing = json.dumps({"instances": [[None] * len(tabular.features)]}).encode()
+    return Model(tabular.read, tabular.predict, sample=(nothing, "application/json"), most=MAX_ROWS)
+
+
+class Tabular:
+    """A verified model of a tabular job."""
+
+    def __init__(self, paths: Paths, manifest: dict[str, Any]) -> None:
         """Raises ValueError if a model file is not the one the manifest lists."""
-        manifest = read_json_object(paths.model / "manifest.json")
         served, algorithm = manifest["served"], manifest["algorithm"]
         file = ONNX_FILE if served == "onnx" else algorithm_module(algorithm).MODEL_FILE
         verified_file(paths.model, manifest, file)
         self.features: list[Feature] = manifest["features"]
         self.ignored: set[str] = set(manifest["ignored_columns"])
         self.labels: list[str] | None = manifest["labels"]
-        self.predict = predict_as(served, paths.model, algorithm)
-        self.predictions([[None] * len(self.features)])
+        self.run = predict_as(served, paths.model, algorithm)
         print(f"Serving the {served} form of {algorithm} for '{manifest['target']}'.", flush=True)
 
-    def answer(self, body: bytes, media_type: str) -> dict[str, Any]:
-        """The answer to one request; raises BadRequest naming the row and column at fault."""
+    def read(self, body: bytes, media_type: str) -> tuple[list[Any], dict[str, Any]]:
+        """The encoded rows of a request; raises BadRequest naming the row and column at fault."""
         if media_type == "text/csv":
             rows = csv_rows(body, self.features, self.ignored)
         elif media_type == "application/json":
@@ -53,11 +64,11 @@ class Model:
             raise BadRequest("The request holds no rows.")
         if len(rows) > MAX_ROWS:
             raise BadRequest(f"The request holds {len(rows)} rows; at most {MAX_ROWS} are answered at once.")
-        return {"predictions": self.predictions(rows)}
+        return list(encode(typed_columns(rows, self.features), self.features)), {}
 
-    def predictions(self, rows: list[list[Any]]) -> list[dict[str, Any]]:
-        """One prediction per row of raw values in feature order."""
-        answers = self.predict(encode(typed_columns(rows, self.features), self.features))
+    def predict(self, rows: list[Any], _: dict[str, Any]) -> list[dict[str, Any]]:
+        """One prediction per encoded row."""
+        answers = self.run(np.stack(rows))
         if not np.isfinite(answers).all():
             row = int(np.argwhere(~np.isfinite(answers))[0][0]) + 1
             raise BadRequest(f"Row {row}: its numbers are too large for the model.")

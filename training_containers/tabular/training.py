@@ -38,6 +38,10 @@ def train(paths: Paths) -> None:
         from training_containers.common import custom
 
         return custom.train(paths, job, shutdown)
+    if job.kind == "evaluation":
+        from training_containers.tabular import evaluation
+
+        return evaluation.evaluate(paths, job, shutdown)
     checkpoint = checkpoints.newest(paths.checkpoints)
     state = checkpoint.state if checkpoint else {}
     progress = Progress(job.stage, job.job_id, state.get("sequence", 0), state.get("percent", 0.0))

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import requests
+
 from tests.journeys.checks.world import NO_TOKEN, World, expect, unless, until
 
 
@@ -11,7 +13,7 @@ def copy(world: World, *, token: str | None = NO_TOKEN, serves: str | None = Non
     reference = {"model_id": model["model_id"], "version": model["version"], "user_id": world.user_id}
     archive = f"s3://{world.platform.outputs['ModelsBucket']}/{model['model_archive']}"
     made_of = {"model": reference, "model_version_id": world.unservable, "artefact": archive, "holds_model": True}
-    id = world.copy("endpoints", world.endpoint["id"], token=token, **made_of, **changes)
+    id = world.copy("endpoints", world.endpoint["id"], token=token, **made_of | changes)
     world.records.change("endpoints", world.user_id, id, endpoint_name=serves or f"slipway-local-{id}")
     return id
 
@@ -96,6 +98,50 @@ def endpoint_requests(world: World) -> None:
         expect(world.execution("Teardown", f"{failed}-delete") is not None, "its teardown has started")
     finally:
         forget(world, failed)
+
+
+def endpoint_change(world: World) -> None:
+    """A change of an endpoint in service starts its workflow."""
+    id = copy(world, status="in_service")
+    world.records.close_wait(id)
+    try:
+        world.owner.call("PATCH", f"/endpoints/{id}", {"instance_count": 2})
+        expect(world.execution("Update", f"{id}-update-2") is not None, "its workflow has started")
+        expect(world.records.waits_for(id), "it is under way")
+    finally:
+        world.abort("Update", f"{id}-update-2")
+        forget(world, id)
+
+
+def endpoint_inferences(world: World) -> None:
+    """A call of an asynchronous endpoint is taken, stored and answered; an input is uploaded."""
+    id = copy(world, status="creating", kind="async", artefact=served(world)["artefact"])
+    calls = f"/endpoints/{id}/inferences"
+    try:
+        in_service(world, id)
+        taken = world.owner.call("POST", f"/endpoints/{id}/invoke", {"instances": [world.features]})
+        path = f"{calls}/{taken['inference_id']}"
+        answer = until(lambda: world.owner.call("GET", path).get("output_url"), "the model has answered")
+        expect(len(requests.get(answer, timeout=10).json()["predictions"]) == 1, "the answer can be fetched")
+        upload = world.owner.call("POST", calls, {"size": 2})["upload"]
+        stored = requests.put(upload["url"], data=b"{}", headers=upload["headers"], timeout=10)
+        expect(stored.ok, "the input is stored")
+    finally:
+        forget(world, id)
+
+
+def served(world: World) -> dict[str, Any]:
+    """Return the record of the endpoint in service."""
+    return world.record("endpoints", world.endpoint["id"])
+
+
+def in_service(world: World, id: str) -> None:
+    """Let an endpoint come into service, by the steps of its workflow."""
+    for name in ("create_model", "create_endpoint"):
+        world.invoke("endpoints_deploy", world.event(id) | {"step": name, "token": NO_TOKEN})
+    until(lambda: status(world, f"slipway-local-{id}") == "InService", "SageMaker serves it", seconds=60)
+    world.invoke("endpoints_deploy", world.event(id) | {"step": "in_service"})
+    expect(world.record("endpoints", id)["status"] == "in_service", "the endpoint is in service")
 
 
 def endpoint_deployment(world: World) -> None:

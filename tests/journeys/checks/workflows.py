@@ -101,8 +101,22 @@ def deploy_workflow(world: World) -> None:
         world.abort("Deploy", id)
 
 
+def update_workflow(world: World) -> None:
+    """An update goes through, although the endpoint is gone."""
+    id = new_id("ep")
+    world.start("Update", f"{id}-update-2", world.event(id))
+    follow(world, "Update", f"{id}-update-2")
+
+
 def teardown_workflow(world: World) -> None:
     """Teardown goes through, although the endpoint is gone."""
     id = new_id("ep")
     world.start("Teardown", f"{id}-delete", world.event(id))
     follow(world, "Teardown", f"{id}-delete")
+
+
+def sleep_workflow(world: World) -> None:
+    """Sleep goes through, although the endpoint is gone."""
+    id = new_id("ep")
+    world.start("Sleep", f"{id}-sleep-0", world.event(id))
+    follow(world, "Sleep", f"{id}-sleep-0")

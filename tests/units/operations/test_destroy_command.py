@@ -102,6 +102,43 @@ def test_processing_jobs_of_this_stage_are_stopped_and_waited_for(scripted):
     drain.stop_processing_jobs(scripted, "dev")
 
 
+def test_scaling_of_this_stages_endpoints_stops(scripted):
+    mine, foreign = "endpoint/slipway-dev-ep-1/variant/main", "endpoint/their-slipway-dev-copy/variant/main"
+    dimension, namespace = "sagemaker:variant:DesiredInstanceCount", "sagemaker"
+
+    def target(name: str) -> dict[str, object]:
+        bounds = {"MinCapacity": 1, "MaxCapacity": 2, "RoleARN": "arn:aws:iam::123456789012:role/scaling"}
+        named = {"ServiceNamespace": namespace, "ResourceId": name, "ScalableDimension": dimension}
+        return named | bounds | {"CreationTime": NOW}
+
+    asked = {"ServiceNamespace": namespace, "ResourceId": mine, "ScalableDimension": dimension}
+    scripted.script(
+        "application-autoscaling",
+        (
+            "describe_scalable_targets",
+            {"ServiceNamespace": namespace},
+            {"ScalableTargets": [target(mine), target(foreign)]},
+        ),
+        ("deregister_scalable_target", asked, {}),
+    )
+    drain.stop_scaling(scripted, "dev")
+
+
+def test_alarms_are_deleted_as_many_at_once_as_a_call_takes(scripted):
+    names = [f"slipway-dev-ep-1-{number}" for number in range(2, 105)]
+    scripted.script(
+        "cloudwatch",
+        (
+            "describe_alarms",
+            {"AlarmNamePrefix": "slipway-dev-"},
+            {"MetricAlarms": [{"AlarmName": name} for name in names]},
+        ),
+        ("delete_alarms", {"AlarmNames": names[:100]}, {}),
+        ("delete_alarms", {"AlarmNames": names[100:]}, {}),
+    )
+    drain.delete_alarms(scripted, "dev")
+
+
 def test_queues_are_closed_before_anything_is_stopped(scripted):
     def shown(state: str, status: str) -> tuple[str, dict[str, object], dict[str, object]]:
         named = {"jobQueueName": "large", "jobQueueArn": QUEUE, "priority": 1, "computeEnvironmentOrder": []}

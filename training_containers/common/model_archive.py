@@ -1,4 +1,4 @@
-"""A base model that comes as the archive of the job that trained it, unpacked once before any process needs it."""
+"""A model that comes as the archive of the job that trained it, unpacked once before any process needs it."""
 
 import shutil
 import tarfile
@@ -23,7 +23,7 @@ def unpack(archive: Path, folder: Path) -> None:
         for entry in entries:
             name = PurePosixPath(entry.name)
             if name.is_absolute() or ".." in name.parts:
-                raise TrainingError(f"The base model's archive would write outside its folder: {entry.name!r}.")
+                raise TrainingError(f"The model's archive would write outside its folder: {entry.name!r}.")
             content = entries.extractfile(entry) if entry.isfile() else None
             if content:
                 target = folder / name

@@ -1,0 +1,134 @@
+"""The steps of an update without downtime: a new model and configuration beside the old, SageMaker changes over.
+
+Whatever breaks, the last step looks what SageMaker serves, keeps the record true to it and removes the other.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from lambdas.common import aws, waits, workflows
+from lambdas.endpoints import awake, endpoint_request, leases, resources, service, updates
+from lambdas.endpoints.schemas import Endpoint
+from lambdas.endpoints.service import ENDPOINTS
+
+Event = dict[str, Any]
+
+
+class StillBusy(Exception):
+    """SageMaker has not settled yet; the workflow tries again."""
+
+
+def prepare_update(endpoint: Endpoint, event: Event) -> dict[str, bool]:
+    """Make what the new version needs beside what serves; return whether it is to be deployed at all."""
+    if endpoint.update is None:  # a step that is done again after the last one
+        return {"deploys": False}
+    if endpoint.autoscaling and endpoint.update.deploys:
+        resources.stop_scaling(endpoint)  # AWS refuses to update what scales by itself to other instances
+    if endpoint.update.deploys:
+        new = updates.updated(endpoint)
+        resources.create_model_and_config(new)
+        if endpoint_request.guarded(new):
+            aws.client("cloudwatch").put_metric_alarm(**endpoint_request.put_alarm(new))
+    return {"deploys": endpoint.update.deploys}
+
+
+def update_endpoint(endpoint: Endpoint, event: Event) -> None:
+    """Let SageMaker change over; the workflow then waits for the token to be answered."""
+    waits.keep_token(endpoint.id, event["token"])
+    if endpoint.update is None:
+        return
+    new = updates.updated(endpoint)
+    described = resources.describe(endpoint.endpoint_name) or {}
+    if described.get("EndpointStatus") == "InService" and not serves(described, new):
+        scaled = endpoint.autoscaling is not None and new.instance_count == endpoint.instance_count
+        resources.create(aws.client("sagemaker").update_endpoint, **endpoint_request.update_endpoint(new, scaled))
+    begun = endpoint.update.model_copy(update={"begun": True})
+    ENDPOINTS.settle(endpoint, unless=lambda found: found.update is None, update=begun)  # it may be renamed meanwhile
+
+
+def settle_update(endpoint: Endpoint, event: Event) -> None:
+    """Keep the version that SageMaker serves, remove the other. Raises StillBusy, to be tried again."""
+    if endpoint.update is None:
+        return
+    described = resources.describe(endpoint.endpoint_name)
+    if described is not None and described["EndpointStatus"] in resources.BUSY:
+        raise StillBusy(f"{endpoint.endpoint_name} is {described['EndpointStatus']}.")
+    if described is None or described["EndpointStatus"] != "InService":
+        lost(endpoint, described)
+    elif not endpoint.update.deploys or serves(described, updates.updated(endpoint)):
+        succeed(endpoint)
+    else:
+        told = described.get("FailureReason") if endpoint.update.begun else None
+        roll_back(endpoint, told or workflows.reason_of(event.get("error", {})))
+
+
+def serves(described: dict[str, Any], endpoint: Endpoint) -> bool:
+    """Return whether SageMaker serves that deployment of an endpoint."""
+    return described["EndpointConfigName"] == endpoint_request.deployed_name(endpoint)
+
+
+def succeed(endpoint: Endpoint) -> None:
+    """Store what serves now, let go of what did."""
+    assert endpoint.update
+    new, released = updates.updated(endpoint), []
+    if endpoint.update.deploys:
+        remove_deployment(new, endpoint)
+    if endpoint.autoscaling and new.autoscaling is None:
+        resources.stop_scaling(endpoint)
+    problem = resources.scale(new)
+    if new.model_version_id != endpoint.model_version_id:
+        released = [service.release(endpoint)]
+    changes = {name: getattr(new, name) for name in (*updates.CHANGED, "deployment")}
+    if problem:
+        changes["autoscaling"] = None
+    changes |= leases.passing(endpoint, datetime.now(UTC))
+    settled = {"status": "in_service", "reason": problem, "update": None}
+    ENDPOINTS.update(endpoint, waits.closing(endpoint.id), *released, **changes | settled)
+
+
+def roll_back(endpoint: Endpoint, reason: str) -> None:
+    """Store why the old version serves on, let go of the new one."""
+    new = updates.updated(endpoint)
+    remove_deployment(new, new)
+    problem = resources.scale(endpoint)
+    released = [service.release(new)] if new.model_version_id != endpoint.model_version_id else []
+    kept = {"autoscaling": None} if problem else {}
+    told = f"The update to {new.model.model_id} {new.model.version} failed, and what served before serves on: {reason}"
+    settled = {"status": "in_service", "reason": told[:1000], "update": None}
+    ENDPOINTS.update(endpoint, waits.closing(endpoint.id), *released, **kept | settled)
+
+
+def lost(endpoint: Endpoint, described: dict[str, Any] | None) -> None:
+    """Store that nothing serves any more. Both deployments stay, and are held, until the endpoint is taken down."""
+    why = (described or {}).get("FailureReason", "SageMaker has no such endpoint any more.")
+    reason = f"The update failed: {why}"[:1000]
+    ended = leases.settled(endpoint, datetime.now(UTC))
+    writes = [waits.closing(endpoint.id), awake.removing(endpoint.id)]
+    ENDPOINTS.update(endpoint, *writes, status="failed", reason=reason, **ended)
+
+
+def remove_deployment(new: Endpoint, unused: Endpoint) -> None:
+    """Delete the update's alarm, and the model and configuration of the deployment that does not serve."""
+    if endpoint_request.guarded(new):
+        resources.delete_alarm(new)
+    resources.delete_model_and_config(unused)
+
+
+def reconcile_updating(endpoint: Endpoint, described: dict[str, Any] | None) -> None:
+    """Answer the workflow that updates, start it if it never started, or do its last step when it is gone."""
+    assert endpoint.update
+    settled = described is None or described["EndpointStatus"] not in resources.BUSY
+    if settled and endpoint.update.begun:
+        if described and serves(described, updates.updated(endpoint)):
+            waits.succeed(endpoint.id, {"status": described["EndpointStatus"]})
+        else:
+            reason = (described or {}).get("FailureReason", "SageMaker gave no reason.")
+            waits.fail(endpoint.id, "UpdateFailed", reason)
+    name = updates.execution_name(endpoint)
+    execution = workflows.execution(updates.WORKFLOW, name)["status"]
+    if execution == "RUNNING":
+        waits.heartbeat(endpoint.id)
+    elif execution == "ABSENT":
+        workflows.start(updates.WORKFLOW, endpoint.owner, endpoint.id, name)
+    elif settled:
+        settle_update(endpoint, {"error": {"Cause": "The update's workflow ended before the update did."}})

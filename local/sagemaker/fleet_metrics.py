@@ -1,0 +1,76 @@
+"""Figures of endpoints' invocations, and whether they breach an alarm.
+
+The emulator's CloudWatch evaluates alarms without their dimensions, so one endpoint's errors would roll back another's
+update: alarms on an endpoint's own invocations are evaluated here.
+"""
+
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+NAMESPACE = "AWS/SageMaker"
+KEPT = 3600.0  # seconds of figures; no alarm here looks back further
+COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    "GreaterThanThreshold": lambda value, threshold: value > threshold,
+    "GreaterThanOrEqualToThreshold": lambda value, threshold: value >= threshold,
+    "LessThanThreshold": lambda value, threshold: value < threshold,
+    "LessThanOrEqualToThreshold": lambda value, threshold: value <= threshold,
+}
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One answer of a container; status 0 is none at all."""
+
+    at: float
+    variant: str
+    config: str
+    status: int
+
+
+METRICS: dict[str, Callable[[int], bool]] = {
+    "Invocations": lambda status: True,
+    "Invocation4XXErrors": lambda status: 400 <= status < 500,
+    "Invocation5XXErrors": lambda status: status >= 500 or status == 0,
+    "InvocationModelErrors": lambda status: not 200 <= status < 300,
+}
+
+
+class FleetMetrics:
+    """What endpoints answered in the last hour; call it on the event loop."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._seen: dict[str, deque[Invocation]] = defaultdict(deque)
+
+    def note(self, endpoint: str, variant: str, config: str, status: int) -> None:
+        seen, now = self._seen[endpoint], self._clock()
+        seen.append(Invocation(now, variant, config, status))
+        while seen[0].at < now - KEPT:
+            seen.popleft()
+
+    def forget(self, endpoint: str) -> None:
+        self._seen.pop(endpoint, None)
+
+    def concerns(self, alarm: dict[str, Any]) -> bool:
+        """Whether an alarm is on the invocations of one endpoint, as SageMaker counts them."""
+        return alarm.get("Namespace") == NAMESPACE and alarm.get("MetricName") in METRICS
+
+    def breached(self, alarm: dict[str, Any]) -> bool:
+        """Whether the figures of the alarm's dimensions and time are past its threshold; no figures are not."""
+        wanted = {dimension["Name"]: dimension["Value"] for dimension in alarm["Dimensions"]}
+        since = self._clock() - alarm["Period"] * alarm["EvaluationPeriods"]
+        counted = [
+            METRICS[alarm["MetricName"]](found.status)
+            for found in self._seen.get(wanted.get("EndpointName", ""), ())
+            if found.at >= since
+            and wanted.get("VariantName", found.variant) == found.variant
+            and wanted.get("EndpointConfigName", found.config) == found.config
+        ]
+        if not counted:
+            return False
+        value = {"Sum": sum(counted), "Average": sum(counted) / len(counted), "SampleCount": len(counted)}
+        compare = COMPARISONS[alarm["ComparisonOperator"]]
+        return compare(value[alarm.get("Statistic", "Average")], alarm["Threshold"])

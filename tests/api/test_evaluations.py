@@ -1,0 +1,209 @@
+"""Evaluations: what is accepted, in whose name, and what is kept of them.
+
+Run: python -m pytest tests/api/test_evaluations.py
+"""
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import pytest
+
+from lambdas.jobs import evaluations, training_request
+from lambdas.jobs.service import JOBS
+from lambdas.models import service as models
+from lambdas.models.records import MODELS
+from lambdas.models.schemas import Evaluation
+from tests.api import registry
+from tests.api.client import ApiClient
+from tests.api.datasets import processed
+from tests.api.jobs import (
+    created,
+    datasets_handler,
+    end,
+    has_execution,
+    holders,
+    new_job,
+    record,
+    table,
+    texts,
+    under_way,
+)
+from tests.api.registrations import make_servable, reference
+from tests.units.test_jobs import DEPLOYMENT
+
+Api = Callable[..., ApiClient]
+METRICS = {
+    "primary_metric": {"name": "test_accuracy", "value": 0.9, "direction": "max"},
+    "metrics": {"test_accuracy": 0.9},
+}
+
+
+@pytest.fixture
+def ada(api: Api) -> ApiClient:
+    return api("jobs")
+
+
+def trained_model(api: Api, user: ApiClient, target: str = "kind", **fields: Any) -> dict[str, Any]:
+    """Return a version as a tabular job makes it, which predicts a column."""
+    version = registry.ready(api("models", username=user.username), **fields)
+    make_servable(version)
+    MODELS.update(MODELS.get(version["user_id"], version["id"]), parameters={"target": target})
+    return version
+
+
+def asked(user: ApiClient, version: dict[str, Any], dataset: str, **changes: Any) -> Any:
+    body = {"name": "Check", "model": reference(version), "dataset_id": dataset}
+    return user.post("/jobs/evaluations", body | changes)
+
+
+def evaluation(user: ApiClient, version: dict[str, Any], dataset: str) -> dict[str, Any]:
+    answer = asked(user, version, dataset)
+    assert answer.status == 201, answer.body
+    return answer.body
+
+
+def test_an_evaluation_is_a_job_that_holds_model_and_data(api: Api, ada: ApiClient) -> None:
+    version, dataset = trained_model(api, ada), table(ada)
+    job = evaluation(ada, version, dataset)
+    assert (job["kind"], job["status"], job["stage"]) == ("evaluation", "pending", "queued")
+    assert job["model"] == {"id": version["id"], **reference(version)}
+    assert has_execution(job["id"])
+    assert holders(ada.username, dataset) == MODELS.get(ada.username, version["id"]).holds == {job["id"]}
+    assert ada.get("/jobs/usage").body["jobs"] == 1
+    end(job)
+    assert holders(ada.username, dataset) == MODELS.get(ada.username, version["id"]).holds == set()
+    assert (ada.get("/jobs/usage").body["jobs"], under_way(ada.username)) == (0, [])
+
+
+def test_its_container_is_told_what_to_do_and_finds_the_model(api: Api, ada: ApiClient) -> None:
+    version = trained_model(api, ada)
+    job = record(evaluation(ada, version, table(ada)))
+    config = training_request.config(job, DEPLOYMENT)
+    assert (config["kind"], config["base_model"]) == ("evaluation", f"{ada.username}/iris@v1")
+    channels = training_request.channels(job, "s3://home", "jobs")
+    assert channels["model"] == f"s3://{os.environ['MODELS_BUCKET']}/{ada.username}/iris/v1/"
+    assert training_request.config(record(created(ada, new_job(table(ada)))), DEPLOYMENT)["kind"] == "training"
+
+
+def test_a_classifier_of_texts_is_told_the_columns_by_their_roles(api: Api, ada: ApiClient) -> None:
+    version = trained_model(api, ada)
+    stored = MODELS.get(ada.username, version["id"])
+    MODELS.update(stored, image="huggingface", training_type="text_classification", parameters={})
+    job = record(evaluation(ada, version, labelled(ada)))
+    assert (job.image_family, job.parameters) == ("huggingface", {})
+    assert job.column_mapping == {"text": "text", "label": "label"}
+    refused = asked(ada, version, texts(ada))  # which have no labels
+    assert (refused.status, refused.body["errors"][0]["field"]) == (400, "dataset_id")
+
+
+def labelled(user: ApiClient) -> str:
+    """Return the id of a new dataset of texts with labels."""
+    rows = b"text,label\n" + b"".join(b"the %d. sentence,%s\n" % (n, b"ab"[n % 2 : n % 2 + 1]) for n in range(20))
+    file = {"filename": "texts.csv", "size": len(rows)}
+    client = ApiClient(datasets_handler(), user.username)
+    return processed(client, rows, type="text", format="csv", files=[file])["id"]
+
+
+def test_kinds_are_listed_apart(api: Api, ada: ApiClient) -> None:
+    dataset = table(ada)
+    training = created(ada, new_job(dataset))
+    evaluating = evaluation(ada, trained_model(api, ada), dataset)
+    for query, job in (("", training), ("?kind=training", training), ("?kind=evaluation", evaluating)):
+        assert [item["id"] for item in ada.get(f"/jobs{query}").body["items"]] == [job["id"]]
+
+
+def test_it_is_not_run_again_as_a_training(api: Api, ada: ApiClient) -> None:
+    job = evaluation(ada, trained_model(api, ada), table(ada))
+    end(job)
+    answer = ada.post(f"/jobs/{job['id']}/rerun")
+    assert (answer.status, "POST /jobs/evaluations" in answer.body["detail"]) == (409, True)
+
+
+class TestRefusals:
+    def test_data_without_the_models_column(self, api: Api, ada: ApiClient) -> None:
+        for dataset, target in ((table(ada), "taste"), (texts(ada), "kind")):
+            version = trained_model(api, ada, target, version="auto")
+            answer = asked(ada, version, dataset)
+            assert (answer.status, answer.body["errors"][0]["field"]) == (400, "dataset_id"), answer.body
+            assert holders(ada.username, dataset) == set()
+
+    def test_a_model_that_no_container_evaluates(self, api: Api, ada: ApiClient) -> None:
+        uploaded = registry.ready(api("models", username=ada.username))
+        answer = asked(ada, uploaded, table(ada))
+        assert (answer.status, "cannot be evaluated" in answer.body["detail"]) == (409, True)
+
+    def test_somebody_elses_model_though_it_is_shared(self, api: Api, ada: ApiClient) -> None:
+        version, other = trained_model(api, ada), api("jobs")
+        api("models", username=ada.username).put(registry.at(version), {"visibility": "shared"})
+        model = reference(version) | {"user_id": ada.username}
+        assert asked(other, version, table(other), model=model).status == 404
+        viewer = api("jobs", username=ada.username, group="viewer")
+        assert asked(viewer, version, table(ada)).status == 403
+
+    def test_fields_that_there_are_not(self, api: Api, ada: ApiClient) -> None:
+        answer = asked(ada, trained_model(api, ada), table(ada), parameters={})
+        assert (answer.status, answer.body["errors"][0]["field"]) == (400, "parameters")
+
+
+def report_of(job: dict[str, Any]) -> None:
+    """Leave in S3 what the container leaves."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        for name, value in (("manifest.json", {}), ("metrics.json", METRICS)):
+            body = json.dumps(value).encode()
+            member = tarfile.TarInfo(name)
+            member.size = len(body)
+            archive.addfile(member, io.BytesIO(body))
+    key = f"{job['user_id']}/{job['id']}/output/x/output"
+    bucket = os.environ["JOBS_BUCKET"]
+    boto3.client("s3").put_object(Bucket=bucket, Key=f"{key}/output.tar.gz", Body=content.getvalue())
+    JOBS.settle(record(job), artefact=f"s3://{bucket}/{key}/model.tar.gz")
+
+
+def test_what_it_finds_is_kept_with_the_model_once_for_each_dataset(api: Api, ada: ApiClient) -> None:
+    version, dataset = trained_model(api, ada), table(ada)
+    reader = api("models", username=ada.username)
+    for _ in range(2):
+        job = evaluation(ada, version, dataset)
+        report_of(job)
+        for _ in range(2):  # a step that is repeated
+            evaluations.record(record(job))
+        seen = ada.get(f"/jobs/{job['id']}").body
+        assert (seen["status"], seen["primary_metric"]["value"]) == ("completed", 0.9)
+        assert seen["progress"]["metrics"] == {"test_accuracy": 0.9}
+        (found,) = registry.get(reader, version)["evaluations"]
+        assert (found["job_id"], found["dataset_id"], found["metrics"]) == (job["id"], dataset, {"test_accuracy": 0.9})
+    assert (
+        "evaluations"
+        in json.loads(
+            registry.objects(f"{ada.username}/iris/v1/.slipway/")[f"{ada.username}/iris/v1/.slipway/registry.json"]
+        )["record"]
+    )
+
+
+def test_models_are_compared_by_what_they_came_to_on_the_same_data(api: Api, ada: ApiClient) -> None:
+    reader = api("models", username=ada.username)
+    versions = [trained_model(api, ada, version=name) for name in ("v1", "v2", "v3")]
+    for version, accuracy in zip(versions, (0.7, 0.9), strict=False):
+        one = Evaluation(
+            job_id="job-1", dataset_id="ds-1", dataset_version=2, metrics={"test_accuracy": accuracy}, at=""
+        )
+        models.record_evaluation(ada.username, version["id"], one)
+    names = ",".join(f"{ada.username}/iris@{version['version']}" for version in versions)
+    row = reader.get(f"/ai-models/compare?models={names}").body["metrics"]["test_accuracy on ds-1@2"]
+    assert [value and value["last"] for value in row["values"]] == [0.7, 0.9, None]
+    assert (row["best"], row["direction"]) == (1, "max")
+
+
+def test_the_newest_evaluations_are_kept(api: Api, ada: ApiClient) -> None:
+    version = trained_model(api, ada)
+    for number in range(1, 23):
+        one = Evaluation(job_id="job-1", dataset_id="ds-1", dataset_version=number, at="")
+        models.record_evaluation(ada.username, version["id"], one)
+    kept = [one.dataset_version for one in MODELS.get(ada.username, version["id"]).evaluations]
+    assert kept == list(range(3, 23))

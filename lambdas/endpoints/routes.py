@@ -7,10 +7,10 @@ from fastapi.responses import JSONResponse
 
 from lambdas.common.dependencies import Caller, Writer
 from lambdas.common.pages import Cursor, Limit, Page
-from lambdas.endpoints import inferences, invocation, invocations, leases, logs, rest, service, token, updates
-from lambdas.endpoints.invocations import EndpointMetrics
+from lambdas.endpoints import inferences, invocation, leases, logs, metrics, service, sleeping, token, updates
 from lambdas.endpoints.lifetimes import Forecast, LeaseUpdate
 from lambdas.endpoints.logs import EndpointLogLine
+from lambdas.endpoints.metrics import EndpointMetrics
 from lambdas.endpoints.schemas import (
     Endpoint,
     EndpointChange,
@@ -106,7 +106,7 @@ def list_endpoints(
 @router.get("/{id}")
 def get_endpoint(endpoint: ReadableEndpoint, request: Request) -> EndpointPublic:
     """Return an endpoint, with its last call, the time it has left, and an estimate of what it costs."""
-    return shown(endpoint.model_copy(update={"last_invoked_at": invocations.last_known(endpoint)}), request)
+    return shown(endpoint.model_copy(update={"last_invoked_at": metrics.last_known(endpoint)}), request)
 
 
 @router.patch("/{id}")
@@ -169,25 +169,25 @@ def delete_endpoint(endpoint: WritableEndpoint, request: Request) -> EndpointPub
 @router.put("/{id}/lease")
 def renew_lease(endpoint: WritableEndpoint, wanted: LeaseUpdate, request: Request) -> EndpointPublic:
     """Begin a new lease now, of as many hours as the last one or as given; sent twice, it is the same lease."""
-    return shown(rest.renew(endpoint, wanted), request)
+    return shown(sleeping.renew(endpoint, wanted), request)
 
 
 @router.post("/{id}/sleep", status_code=202)
 def sleep_endpoint(endpoint: WritableEndpoint, request: Request) -> EndpointPublic:
     """Put an endpoint to sleep: it costs nothing, keeps its id and all that it is made of, and can be woken."""
-    return shown(rest.sleep(endpoint), request)
+    return shown(sleeping.sleep(endpoint), request)
 
 
 @router.post("/{id}/wake", status_code=202)
 def wake_endpoint(endpoint: WritableEndpoint, request: Request) -> EndpointPublic:
     """Wake a sleeping endpoint: it is `creating` for some minutes, then `in_service` with a new lease."""
-    return shown(rest.wake(endpoint), request)
+    return shown(sleeping.wake(endpoint), request)
 
 
 @router.get("/{id}/metrics")
 def get_endpoint_metrics(endpoint: ReadableEndpoint, hours: Hours = 24) -> EndpointMetrics:
     """Return calls, errors and latencies over the last hours, as SageMaker counts them in CloudWatch."""
-    return invocations.metrics(endpoint, hours)
+    return metrics.of(endpoint, hours)
 
 
 @router.get("/{id}/logs")

@@ -9,7 +9,7 @@ from lambdas.common.errors import NotFound, Stale
 from lambdas.common.observability import logger
 from lambdas.common.store import iso
 from lambdas.common.transactions import transact
-from lambdas.endpoints import awake, invocations, leases, rest
+from lambdas.endpoints import awake, leases, metrics, sleeping
 from lambdas.endpoints.schemas import Endpoint
 from lambdas.endpoints.service import ENDPOINTS
 
@@ -43,10 +43,10 @@ def sweep_one(owner: str, id: str, clock: datetime) -> None:
         return  # what is under way comes to rest first
     lease = leases.end_of_lease(endpoint)
     if lease and lease.at <= clock:
-        rest.sleep(endpoint, f"Its lease ended at {endpoint.lease_until}.", clock)
+        sleeping.sleep(endpoint, f"Its lease ended at {endpoint.lease_until}.", clock)
     elif idle(endpoint, clock):
         minutes = leases.idle_minutes(endpoint)
-        rest.sleep(endpoint, f"Nobody called it for {minutes} minutes.", clock)
+        sleeping.sleep(endpoint, f"Nobody called it for {minutes} minutes.", clock)
 
 
 def idle(endpoint: Endpoint, clock: datetime) -> bool:
@@ -58,7 +58,7 @@ def idle(endpoint: Endpoint, clock: datetime) -> bool:
     known, since = leases.end_by_idleness(endpoint), leases.active_at(endpoint)
     if known is None or since is None or known.at > clock:
         return False
-    called = invocations.last(endpoint, since, clock)
+    called = metrics.last(endpoint, since, clock)
     if called is None:
         return True
     later = leases.end_by_idleness(endpoint, called)

@@ -19,8 +19,8 @@ from lambdas.endpoints import (
     leases,
     registration_tasks,
     resources,
-    rest,
     service,
+    sleeping,
     sweep,
     update_tasks,
     updates,
@@ -74,7 +74,7 @@ def roll_back(endpoint: Endpoint, event: Event) -> None:
         raise RuntimeError(f"{endpoint.endpoint_name} is not deleted yet.")
     if endpoint.wakes:  # it served before: it goes on sleeping, with all that it is made of
         if endpoint.status == "creating":
-            rest.asleep_again(endpoint, workflows.reason_of(event["error"]))
+            sleeping.asleep_again(endpoint, workflows.reason_of(event["error"]))
         return
     remove(endpoint)
     if endpoint.status == "creating":
@@ -97,7 +97,7 @@ def delete_endpoint(endpoint: Endpoint, event: Event) -> dict[str, bool]:
 
 def asleep(endpoint: Endpoint, event: Event) -> None:
     """Store that the endpoint is gone from SageMaker, so that it can be woken."""
-    rest.asleep(endpoint)
+    sleeping.asleep(endpoint)
 
 
 def delete_rest(endpoint: Endpoint, event: Event) -> None:
@@ -214,7 +214,7 @@ def reconcile_creating(endpoint: Endpoint, status: str | None, reason: str) -> N
         waits.succeed(endpoint.id, {"status": status})
     elif status == "Failed":
         waits.fail(endpoint.id, "EndpointFailed", reason)
-    name = rest.deploy_name(endpoint)
+    name = sleeping.deploy_name(endpoint)
     execution = workflows.execution("DEPLOY_WORKFLOW_ARN", name)["status"]
     if execution == "RUNNING":
         waits.heartbeat(endpoint.id)
@@ -230,12 +230,12 @@ def reconcile_creating(endpoint: Endpoint, status: str | None, reason: str) -> N
 
 def reconcile_sleeping(endpoint: Endpoint, status: str | None) -> None:
     """Start what puts it to sleep if that never started; do its steps when its workflow has ended before its end."""
-    name = rest.sleep_name(endpoint)
-    execution = workflows.execution(rest.SLEEP, name)["status"]
+    name = sleeping.sleep_name(endpoint)
+    execution = workflows.execution(sleeping.SLEEP, name)["status"]
     if execution == "ABSENT" and endpoint.stopped_at is None:
-        workflows.start(rest.SLEEP, endpoint.owner, endpoint.id, name)
+        workflows.start(sleeping.SLEEP, endpoint.owner, endpoint.id, name)
     elif execution != "RUNNING" and (status is None or delete_endpoint(endpoint, {})["gone"]):
-        rest.asleep(endpoint)
+        sleeping.asleep(endpoint)
 
 
 def reconcile_deleting(endpoint: Endpoint) -> None:

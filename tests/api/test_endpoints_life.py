@@ -13,7 +13,7 @@ import boto3
 import pytest
 
 from lambdas.common import aws, workflows
-from lambdas.endpoints import invocations, tasks
+from lambdas.endpoints import metrics, tasks
 from lambdas.endpoints.endpoint_request import VARIANT
 from lambdas.models.records import MODELS
 from tests.api.client import Answer, ApiClient
@@ -64,7 +64,7 @@ def called(endpoint: dict[str, Any], after: timedelta) -> None:
         {"Name": "VariantName", "Value": VARIANT},
     ]
     boto3.client("cloudwatch").put_metric_data(
-        Namespace=invocations.NAMESPACE,
+        Namespace=metrics.NAMESPACE,
         MetricData=[
             {
                 "MetricName": "Invocations",

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -106,7 +107,7 @@ def test_scaling_of_this_stages_endpoints_stops(scripted):
     mine, foreign = "endpoint/slipway-dev-ep-1/variant/main", "endpoint/their-slipway-dev-copy/variant/main"
     dimension, namespace = "sagemaker:variant:DesiredInstanceCount", "sagemaker"
 
-    def target(name: str) -> dict[str, object]:
+    def target(name: str) -> dict[str, Any]:
         bounds = {"MinCapacity": 1, "MaxCapacity": 2, "RoleARN": "arn:aws:iam::123456789012:role/scaling"}
         named = {"ServiceNamespace": namespace, "ResourceId": name, "ScalableDimension": dimension}
         return named | bounds | {"CreationTime": NOW}

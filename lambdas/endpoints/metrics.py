@@ -81,7 +81,7 @@ def last_known(endpoint: Endpoint) -> str | None:
     return iso(called) if called else endpoint.last_invoked_at
 
 
-def metrics(endpoint: Endpoint, hours: int) -> EndpointMetrics:
+def of(endpoint: Endpoint, hours: int) -> EndpointMetrics:
     """Return the calls of the last hours, in at most 60 periods."""
     until = datetime.now(UTC)
     since = until - timedelta(hours=hours)

@@ -122,7 +122,7 @@ def test_a_model_of_hugging_face_answers_as_its_library_does(made_huggingface, h
     job = Job(tmp_path, huggingface_image)
     files = brought(job, made_huggingface / kind)
     chosen = servable.servable(VERSION, list(files), document(made_huggingface / kind), "models")
-    assert chosen == servable.Servable("huggingface", "s3://models/ada/brought/v1/")
+    assert chosen == servable.Servable("huggingface", "s3://models/ada/brought/v1/", generates_text=kind == "language")
     asked = json.loads((made_huggingface / f"{kind}.json").read_text())
     with job.serve() as server:
         answer = server.post(asked["request"])

@@ -284,7 +284,7 @@ def test_a_request_that_was_killed_leaves_an_import_that_is_finished_or_nothing(
         assert objects(f"{ada.username}/") == {}  # parts without an object go with the bucket's lifecycle
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_call_that_was_killed_is_gone_on_with(hub: Hub, ada: ApiClient) -> None:
     now = [start(ada).body]
     for _ in deaths(lambda: True if bring(now[0]) else None):

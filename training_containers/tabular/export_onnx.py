@@ -23,8 +23,12 @@ def sklearn_to_onnx(model: Any, width: int) -> ModelProto:
 
 
 def write(folder: Path, model: ModelProto) -> None:
-    """Write model.onnx."""
-    (folder / ONNX_FILE).write_bytes(model.SerializeToString())
+    """Write model.onnx, the same bytes for the same model.
+
+    The converters list the operator sets in the order of a Python set of names, which differs between processes.
+    """
+    model.opset_import.sort(key=lambda operators: operators.domain)
+    (folder / ONNX_FILE).write_bytes(model.SerializeToString(deterministic=True))
 
 
 def compare(folder: Path, x: np.ndarray, native: np.ndarray) -> dict[str, Any]:

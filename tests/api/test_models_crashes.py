@@ -59,6 +59,7 @@ def ada(api: Callable[..., ApiClient]) -> ApiClient:
     return api("models")
 
 
+@pytest.mark.slow
 def test_a_form_is_whole_or_nothing(api: Callable[..., ApiClient]) -> None:
     client = [api("models")]
     for _ in deaths(lambda: folder(client[0], FILES)):
@@ -123,6 +124,7 @@ def test_completing_goes_on_where_it_died(api: Callable[..., ApiClient], again: 
         now[0] = begin()
 
 
+@pytest.mark.slow
 def test_a_deletion_that_began_ends(api: Callable[..., ApiClient]) -> None:
     def begin() -> tuple[ApiClient, dict[str, Any]]:
         client = api("models")
@@ -169,6 +171,7 @@ def test_a_change_is_made_or_not_and_can_be_made_again(api: Callable[..., ApiCli
         now[0] = begin()
 
 
+@pytest.mark.slow
 def test_an_alias_moves_whole(api: Callable[..., ApiClient]) -> None:
     def begin() -> tuple[ApiClient, list[dict[str, Any]]]:
         client = api("models")

@@ -197,7 +197,14 @@ def test_work_goes_on_after_a_rebuild_as_if_nothing_had_been(ada: ApiClient) -> 
     assert objects(f"{ada.username}/other/") == {}
 
 
-@pytest.mark.parametrize("lost", [["MODELS_INDEX_TABLE"], ["MODELS_TABLE"], []])
+@pytest.mark.parametrize(
+    "lost",
+    [
+        ["MODELS_INDEX_TABLE"],
+        pytest.param(["MODELS_TABLE"], marks=pytest.mark.slow),
+        pytest.param([], marks=pytest.mark.slow),
+    ],
+)
 def test_a_table_that_was_not_lost_stays_as_it_is(
     ada: ApiClient, api: Callable[..., ApiClient], lost: list[str]
 ) -> None:

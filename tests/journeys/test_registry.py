@@ -171,7 +171,7 @@ def copied(platform: Platform, job: dict[str, Any], **changes: Any) -> Iterator[
         records.delete("models", owner, item)
 
 
-@pytest.mark.parametrize("verdict", ["suspicious", "unscanned"])
+@pytest.mark.parametrize("verdict", ["suspicious", pytest.param("unscanned", marks=pytest.mark.slow)])
 def test_a_risk_is_refused_until_it_is_accepted(
     platform: Platform, member: ApiClient, trained: dict[str, Any], verdict: str
 ) -> None:

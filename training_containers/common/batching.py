@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 QUIET_TURNS = 16  # of the event loop without news, after answers were written: reading a request takes two
+WRITTEN_TOGETHER = 4  # answers in a turn of the event loop: their clients read and ask while the next are written
+JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)  # made once: json.dumps would make one for each answer
 
 Instances = list[Any]
 Parameters = dict[str, Any]
@@ -139,10 +141,12 @@ class Batcher:
         self._ended()
 
     def deliver(self, answered: Answered) -> None:
-        """Give answers to those who wait for them."""
-        for request, answer in answered:
+        """Give answers to those who wait for them, some in each turn of the loop."""
+        for request, answer in answered[:WRITTEN_TOGETHER]:
             if not request.answer.done():  # its client may have gone away
                 request.answer.set_result(answer)
+        if len(answered) > WRITTEN_TOGETHER:
+            self._loop.call_soon(self.deliver, answered[WRITTEN_TOGETHER:])
 
     def free(self, answered: Answered) -> None:
         """Deliver the last answers of a batch, and begin the next one, before that if it is full."""
@@ -152,7 +156,7 @@ class Batcher:
         self.deliver(answered)
         if not self._busy:
             self._expected, self._settling, self._news = self._taken, True, False
-            self._settle(QUIET_TURNS)
+            self._settle(QUIET_TURNS + len(answered) // WRITTEN_TOGETHER)
 
     def _settle(self, turns: int) -> None:
         """Begin the next batch once all have asked again, or after so many turns of the loop without news."""
@@ -237,7 +241,8 @@ def answers(model: Model, batch: list[Request]) -> Iterator[Answered]:
         except Exception as error:
             single.append((request, failure(error)))
         else:
-            groups.setdefault(json.dumps(request.parameters, sort_keys=True), []).append(request)
+            key = json.dumps(request.parameters, sort_keys=True) if request.parameters else ""
+            groups.setdefault(key, []).append(request)
     if single:
         yield single
     for group in groups.values():
@@ -289,7 +294,7 @@ def encoded(predictions: list[Any]) -> bytes:
 
 def as_json(content: dict[str, Any]) -> bytes:
     """Return JSON; raises ValueError for what it cannot say."""
-    return json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
+    return JSON.encode(content).encode()
 
 
 def failure(error: Exception) -> Answer:

@@ -59,6 +59,8 @@ class Answer:
 
     status: int
     body: bytes
+    more: bytes = b""
+    """Headers that few answers have, each with its end of line."""
 
 
 Answered: TypeAlias = "list[tuple[Request, Answer | Stream]]"
@@ -70,7 +72,7 @@ class Request:
 
     body: bytes
     media_type: str
-    answer: asyncio.Future[Answer | Stream]
+    answered: Callable[[Answer | Stream], None]
     instances: Instances = field(default_factory=list)
     parameters: Parameters = field(default_factory=dict)
 
@@ -118,16 +120,14 @@ class Batcher:
         """Make no more pieces of a stream."""
         self._worker.work.put(lambda _: stream.pieces.close())
 
-    async def answer(self, body: bytes, media_type: str) -> Answer | Stream:
-        """Return the answer to a request, once it has had its turn."""
-        request = Request(body, media_type, self._loop.create_future())
-        self._waiting.append(request)
+    def ask(self, body: bytes, media_type: str, answered: Callable[[Answer | Stream], None]) -> None:
+        """Have `answered` called with the answer to a request, once it has had its turn."""
+        self._waiting.append(Request(body, media_type, answered))
         self._expected -= 1
         self._news = True
         if not self._busy and not self._settling:
             self._expected, self._settling = 0, True
             self._loop.call_soon(self._settle, 0)  # after this turn: what came together is answered together
-        return await request.answer
 
     # What follows is called from the worker, by way of the loop.
 
@@ -143,8 +143,7 @@ class Batcher:
     def deliver(self, answered: Answered) -> None:
         """Give answers to those who wait for them, some in each turn of the loop."""
         for request, answer in answered[:WRITTEN_TOGETHER]:
-            if not request.answer.done():  # its client may have gone away
-                request.answer.set_result(answer)
+            request.answered(answer)
         if len(answered) > WRITTEN_TOGETHER:
             self._loop.call_soon(self.deliver, answered[WRITTEN_TOGETHER:])
 

@@ -74,6 +74,9 @@ class Client:
     def should_keep_alive(self) -> bool:
         return True
 
+    def should_upgrade(self) -> bool:
+        return False
+
     # The transport, and its socket
 
     def get_extra_info(self, _: str) -> "Client":

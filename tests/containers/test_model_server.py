@@ -118,7 +118,7 @@ def test_a_body_in_pieces_is_put_together_and_one_without_an_end_is_refused_earl
 PROGRAM = """
 import json, sys, time
 from training_containers.common import server
-from training_containers.common.batching import Model
+from training_containers.common.batching import Model, Stream
 
 def predict(instances, parameters):
     time.sleep(parameters.get("seconds", 0.005))
@@ -128,7 +128,19 @@ def read(body, media_type):
     request = json.loads(body)
     return request["instances"], request.get("parameters", {})
 
-sys.exit(server.run(lambda: Model(read, predict, (b'{"instances": [1]}', "application/json"), most=16)))
+def whole(body, media_type):
+    if media_type == "text/stream":
+        return Stream(pieces(**json.loads(body)), "text/event-stream")
+
+def pieces(count, fails=False):
+    for number in range(count):
+        yield b"piece %d " % number
+        time.sleep(0.01)
+    if fails:
+        raise RuntimeError("out of words")
+
+sample = b'{"instances": [1]}', "application/json"
+sys.exit(server.run(lambda: Model(read, predict, sample, most=16, whole=whole)))
 """
 
 

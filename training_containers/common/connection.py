@@ -20,6 +20,7 @@ MAX_HEAD_BYTES = 64 * 1024
 
 UNREADABLE = problem(400, "This is no HTTP/1.1 request.")
 TOO_LARGE = problem(413, f"The body is larger than {MAX_BODY_BYTES} bytes: send fewer rows per request.")
+NO_UPGRADE = problem(400, "Only HTTP/1.1 is spoken here: ask without an Upgrade.")
 LONG_HEAD = problem(431, f"The headers are longer than {MAX_HEAD_BYTES} bytes.")
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLOSE = b"connection: close\r\n"
@@ -32,6 +33,7 @@ class Parser(Protocol):
     def get_method(self) -> bytes: ...
     def get_http_version(self) -> str: ...
     def should_keep_alive(self) -> bool: ...
+    def should_upgrade(self) -> bool: ...
 
 
 class Application(Protocol):
@@ -111,17 +113,14 @@ class Connection(asyncio.Protocol):
             self._end(LONG_HEAD)
 
     def _cannot_read(self, error: Exception) -> None:
-        """End after the answer under way, or with one that says so; an upgrade is offered, and not taken up."""
+        """End after the answer under way, or with one that says so."""
         raised = error.__context__ or error
         self._keep_alive = False
         if error.__context__ and not isinstance(raised, Unanswered):
             traceback.print_exception(raised, file=sys.stderr)
             self._transport.abort()
         elif not self._answering and not self._ended:
-            if type(error).__name__ == "HttpParserUpgrade":
-                self._transport.close()
-            else:
-                self._end(UNREADABLE)
+            self._end(UNREADABLE)
 
     def finish(self) -> None:
         """End now if the client is not asking anything, else after the answer."""
@@ -160,7 +159,9 @@ class Connection(asyncio.Protocol):
         if self._refusal is None:
             self._admitted = True
             self._application.admitted += 1
-        if self._expects and self._refusal:
+        if parser.should_upgrade():  # the parser reads no body then
+            self._end(NO_UPGRADE)
+        elif self._expects and self._refusal:
             self._end(self._refusal)
         elif self._expects:
             self._transport.write(CONTINUE)

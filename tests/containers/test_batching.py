@@ -113,7 +113,7 @@ def test_a_model_that_forgets_an_instance_or_answers_what_json_cannot_say_fails_
     with_app(model(predict), check)
 
 
-def chunks(written: bytes) -> list[bytes]:
+def chunks(written: bytearray) -> list[bytes]:
     """The chunks of a chunked answer, the empty last one too."""
     _, _, body = bytes(written).partition(b"\r\n\r\n")
     *parts, rest = body.split(b"\r\n")

@@ -89,7 +89,7 @@ def test_more_calls_than_are_answered_start_one_worker_at_a_time(monkeypatch: py
     pool, over = Pool(), threading.Event()
     acquire, release = workers.taking_turns(pool.acquire, pool.release)
 
-    def call(_: int) -> None:
+    def call(turn: int) -> None:
         worker, _ = acquire("f", {}, b"")
         over.wait(10)
         release(worker)

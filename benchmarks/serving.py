@@ -2,10 +2,10 @@
 
 Run: `python -m benchmarks.serving`. It installs the tabular image's environment, and the servers that ours is compared
 with in one of their own. Added: the same sums over the same JSON, behind our server and in a bare route of Starlette on
-the same uvicorn, uvloop and httptools; one connection. Batched: a model that takes 5 ms for up to 16 instances whatever
-their number, and no CPU, as one on a GPU does; 16 connections, each asking for one instance. Ours, LitServe with two
-settings, of which the better counts, and BentoML, all with batches of up to 16, against a loop that calls the model
-with 16 instances at a time.
+uvicorn, with the same event loop and parser; one connection. Batched: a model that takes 5 ms for up to 16 instances
+whatever their number, and no CPU, as one on a GPU does; 16 connections, each asking for one instance. Ours, LitServe
+with two settings, of which the better counts, and BentoML, all with batches of up to 16, against a loop that calls the
+model with 16 instances at a time.
 
 All servers are up from the beginning to the end, and asked in turn, many times and each time shortly, with the loop
 between them: what else the machine does meets all alike. Each ratio is the median over the rounds of the ratio in a

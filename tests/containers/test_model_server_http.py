@@ -16,6 +16,7 @@ from local.cloud import Image
 from tests.containers.jobs import Server, until
 from tests.containers.test_model_server import serving
 from training_containers.common.connection import MAX_BODY_BYTES
+from training_containers.common.server import MAX_WAITING
 
 BODY = b'{"instances": [1]}'
 POST = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n" % len(BODY)
@@ -135,12 +136,17 @@ def test_a_stream_that_fails_has_no_end(server: Server) -> None:
 
 
 def test_the_next_one_is_answered_after_clients_that_went_away(server: Server) -> None:
-    for _ in range(70):  # more than are admitted at once
-        with connected(server) as client:
-            stream(client, count=10**6).read1()
-        with connected(server) as client:
-            client.sendall(POST + END + BODY[:5])
-    until(lambda: server.post({"instances": [1]}).status_code == 200, "none of them is counted any more")
+    def went_in_the_middle(client: socket.socket) -> None:
+        client.sendall(POST + END + BODY[:5])
+
+    def went_from_a_stream(client: socket.socket) -> None:
+        stream(client, count=10**6).read1()
+
+    for went in (went_in_the_middle, went_from_a_stream):
+        for _ in range(MAX_WAITING + 1):
+            with connected(server) as client:
+                went(client)
+        until(lambda: server.post({"instances": [1]}).status_code == 200, "none of them is counted any more")
 
 
 def test_sigterm_does_not_wait_for_clients_that_ask_nothing(

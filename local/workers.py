@@ -1,7 +1,8 @@
 """Function workers on a small machine: code is unpacked once, and a burst waits for a warm worker.
 
 The emulator unpacks the bundle for every worker and starts one for every concurrent call. Each start costs about a
-second of processor time, so a burst of ten events would keep two cores busy for ten seconds.
+second of processor time, so a burst of ten events would keep two cores busy for ten seconds. And more calls than the
+machine can answer must not become starts that keep it from answering any: they wait their turn.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 WIDTH = max(2, (os.cpu_count() or 2) // 2)  # workers of one function that start without waiting
-PATIENCE_SECONDS = 2.0  # then another is started all the same, so that functions may wait for each other
+PATIENCE_SECONDS = 2.0  # then one more is started all the same, so that functions may wait for each other
 
 Acquire = Callable[..., tuple[Any, str | None]]
 Release = Callable[[Any], None]
@@ -49,17 +50,25 @@ class SharedCode(zipfile.ZipFile):
 
 
 def taking_turns(acquire: Acquire, release: Release) -> tuple[Acquire, Release]:
-    """MiniStack's functions to lease and return a worker, waiting a while for a warm one before starting many."""
+    """MiniStack's functions to lease and return a worker, waiting for a warm one before starting many.
+
+    Past the width, a function gets one more worker in PATIENCE_SECONDS, however many wait.
+    """
     freed = threading.Condition()
+    added: dict[str, float] = {}  # when a function got its last worker past the width
 
     def patient(name: str, config: dict, code: bytes, qualifier: str = "$LATEST", max_concurrency: int | None = None):
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        began = time.monotonic()
         with freed:
-            while time.monotonic() < deadline:
+            while True:
                 worker, how = acquire(name, config, code, qualifier=qualifier, max_concurrency=WIDTH)
                 if worker is not None:
                     return worker, how
-                freed.wait(deadline - time.monotonic())
+                patience = max(began, added.get(name, began)) + PATIENCE_SECONDS - time.monotonic()
+                if patience <= 0:
+                    added[name] = time.monotonic()
+                    break
+                freed.wait(patience)
         return acquire(name, config, code, qualifier=qualifier, max_concurrency=max_concurrency)
 
     def release_and_tell(worker: Any) -> None:

@@ -1,4 +1,4 @@
-"""The model server's application by itself, asked through the ASGI interface."""
+"""The model server's application by itself, asked by connections without sockets and without an HTTP parser."""
 
 import asyncio
 import json
@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from training_containers.common.batching import BadRequest, Model
+from training_containers.common.connection import Connection
 from training_containers.common.server import Application
 
 Predict = Callable[[list[Any], dict[str, Any]], list[Any]]
@@ -28,23 +29,83 @@ def asked(*instances: Any, **parameters: Any) -> bytes:
     return json.dumps({"instances": list(instances), "parameters": parameters}).encode()
 
 
-async def call(app: Application, method: str, path: str, *parts: bytes) -> tuple[int, Any, dict[bytes, bytes]]:
-    """One request through the ASGI interface: status, JSON, headers."""
-    sent: list[dict[str, Any]] = []
-    parts = parts or (b"",)
-    received = [
-        {"type": "http.request", "body": part, "more_body": number < len(parts)} for number, part in enumerate(parts, 1)
-    ]
+class Client:
+    """A client's connection: the test plays the parser and the transport, and keeps what is written."""
 
-    async def receive() -> dict[str, Any]:
-        return received.pop(0) if received else {"type": "http.disconnect"}
+    def __init__(self, app: Application, method: str = "POST") -> None:
+        self.method = method
+        self.written = bytearray()
+        self.said = asyncio.Event()
+        self.connection = Connection(app, lambda _: self)
+        self.connection.connection_made(self)
 
-    async def send(message: Any) -> None:
-        sent.append(message)
+    def ask(self, path: str, *parts: bytes) -> None:
+        self.connection.on_message_begin()
+        self.connection.on_url(path.encode())
+        self.connection.on_headers_complete()
+        for part in parts:
+            self.connection.on_body(part)
+        self.connection.on_message_complete()
 
-    await app({"type": "http", "method": method, "path": path, "headers": []}, receive, send)
-    content = b"".join(message.get("body", b"") for message in sent)
-    return sent[0]["status"], json.loads(content), dict(sent[0]["headers"])
+    async def answer(self) -> tuple[int, Any, dict[str, str]]:
+        """Status, JSON and headers."""
+        while b"\r\n\r\n" not in self.written:
+            await self.said.wait()
+        head, _, body = bytes(self.written).partition(b"\r\n\r\n")
+        line, *lines = head.decode().split("\r\n")
+        headers = dict(each.split(": ", 1) for each in lines)
+        assert len(body) == int(headers["content-length"])
+        return int(line.split()[1]), json.loads(body), headers
+
+    def go(self) -> None:
+        self.connection.connection_lost(None)
+
+    # The parser
+
+    def feed_data(self, data: bytes, /) -> None:
+        raise AssertionError
+
+    def get_method(self) -> bytes:
+        return self.method.encode()
+
+    def get_http_version(self) -> str:
+        return "1.1"
+
+    def should_keep_alive(self) -> bool:
+        return True
+
+    def should_upgrade(self) -> bool:
+        return False
+
+    # The transport, and its socket
+
+    def get_extra_info(self, _: str) -> "Client":
+        return self
+
+    def setsockopt(self, *_: int) -> None:
+        pass
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+        self.said.set()
+
+    def write_eof(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        raise AssertionError
+
+
+async def call(app: Application, method: str, path: str, *parts: bytes) -> tuple[int, Any, dict[str, str]]:
+    """One request of a client of its own: status, JSON, headers."""
+    client = Client(app, method)
+    client.ask(path, *parts)
+    found = await client.answer()
+    client.go()
+    return found
 
 
 async def post(app: Application, body: bytes) -> tuple[int, Any]:
@@ -62,26 +123,11 @@ def with_app(load: Callable[[], Model], check: Callable[[Application], Awaitable
     async def run() -> None:
         ended = asyncio.Event()
         app = Application(load, ended.set)
-        shut_down = asyncio.Event()
-        started = asyncio.Event()
-
-        async def receive() -> dict[str, Any]:
-            if started.is_set():
-                await shut_down.wait()
-                return {"type": "lifespan.shutdown"}
-            return {"type": "lifespan.startup"}
-
-        async def send(message: Any) -> None:
-            started.set()
-
-        life = asyncio.create_task(app({"type": "lifespan"}, receive, send))
-        await started.wait()
         while wait and await ping(app) != 200:
             await asyncio.sleep(0.005)
         app.ended = ended  # type: ignore[attr-defined]
         await check(app)
-        shut_down.set()
-        await life
+        await app.close()
 
     asyncio.run(asyncio.wait_for(run(), 60))
 

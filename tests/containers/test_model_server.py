@@ -21,7 +21,8 @@ from local.cloud import Image
 from tests.containers.jobs import Job, Server, free_port, until
 from tests.containers.model_app import Slow, asked, call, model, ping, post, with_app
 from training_containers.common.batching import Model
-from training_containers.common.server import MAX_BODY_BYTES, MAX_WAITING, Application
+from training_containers.common.connection import MAX_BODY_BYTES
+from training_containers.common.server import MAX_WAITING, Application
 
 # ------------------------------------------------------------------------------------------------ loading
 
@@ -43,7 +44,7 @@ def test_ping_is_503_until_the_model_is_loaded_and_warm():
         for may_go_on in (may_load, may_warm):
             status, content, headers = await call(app, "GET", "/ping")
             assert (status, content) == (503, {"detail": "The model is still loading."})
-            assert headers[b"retry-after"] == b"1"
+            assert headers["retry-after"] == "1"
             assert (await post(app, asked(1)))[0] == 503
             may_go_on.set()
             while not warming.is_set():
@@ -68,7 +69,7 @@ def test_a_model_that_cannot_be_loaded_or_warmed_ends_the_server(fault, capsys):
 
     async def check(app: Application) -> None:
         await app.ended.wait()  # type: ignore[attr-defined]
-        assert app.failed
+        assert app.batcher.failed
         assert await ping(app) == 503
 
     with_app(load, check, wait=False)
@@ -88,7 +89,7 @@ def test_requests_beyond_the_queue_are_sent_away_and_ping_still_answers():
             await asyncio.sleep(0.005)
         status, refused, headers = await call(app, "POST", "/invocations", asked(0))
         assert (status, refused["detail"].partition(":")[0]) == (503, f"{MAX_WAITING} requests are waiting already")
-        assert headers[b"retry-after"] == b"1"
+        assert headers["retry-after"] == "1"
         assert await ping(app) == 200
         slow.held.set()
         assert (await first)[0] == 200
@@ -117,7 +118,7 @@ def test_a_body_in_pieces_is_put_together_and_one_without_an_end_is_refused_earl
 PROGRAM = """
 import json, sys, time
 from training_containers.common import server
-from training_containers.common.batching import Model
+from training_containers.common.batching import Model, Stream
 
 def predict(instances, parameters):
     time.sleep(parameters.get("seconds", 0.005))
@@ -127,7 +128,19 @@ def read(body, media_type):
     request = json.loads(body)
     return request["instances"], request.get("parameters", {})
 
-sys.exit(server.run(lambda: Model(read, predict, (b'{"instances": [1]}', "application/json"), most=16)))
+def whole(body, media_type):
+    if media_type == "text/stream":
+        return Stream(pieces(**json.loads(body)), "text/event-stream")
+
+def pieces(count, fails=False):
+    for number in range(count):
+        yield b"piece %d " % number
+        time.sleep(0.01)
+    if fails:
+        raise RuntimeError("out of words")
+
+sample = b'{"instances": [1]}', "application/json"
+sys.exit(server.run(lambda: Model(read, predict, sample, most=16, whole=whole)))
 """
 
 

@@ -170,8 +170,8 @@ def test_serve_imports_no_training_library_when_the_model_is_onnx(mixed):
     with mixed.serve(str(mixed.image.python), "-X", "importtime") as server:
         labels(server.post(instances(["red", 1, 2])))
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in server.stderr.splitlines()}
-    assert {"onnxruntime", "numpy", "uvicorn", "uvloop", "httptools"} <= imported
-    assert not imported & {"sklearn", "lightgbm", "pandas", "scipy", "onnx", "skl2onnx", "joblib", "skops"}
+    assert {"onnxruntime", "numpy", "uvloop", "httptools"} <= imported
+    assert not imported & {"uvicorn", "sklearn", "lightgbm", "pandas", "scipy", "onnx", "skl2onnx", "joblib", "skops"}
 
 
 @pytest.mark.parametrize(("dataset", "algorithm"), [("mixed", "lightgbm"), ("wine", "random_forest")])

@@ -6,7 +6,9 @@ Run: python -m pytest tests/journeys/test_endpoint_updates.py -s
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import boto3
@@ -22,6 +24,8 @@ from tests.journeys.test_train_and_deploy import gone
 from tests.platform import Platform
 
 KINDS = ["good", "good", "sick", "broken", "slow"]  # of the versions v1 to v5
+CHANGES = [("v2", "v2"), ("v3", "v1"), ("v4", "v1"), ("v5", "v5")]  # from v1, and what serves then
+CLIENTS = 4
 
 
 @pytest.fixture(scope="module")
@@ -130,21 +134,52 @@ def test_a_version_that_answers_errors_is_rolled_back(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("version", "serves"), [("v2", "v2"), ("v3", "v1"), ("v4", "v1"), ("v5", "v5")])
+@pytest.mark.parametrize(("version", "serves"), CHANGES)
 def test_under_load_at_sagemaker(
     version: str, serves: str, platform: Platform, member: ApiClient, endpoint: dict[str, Any], model: str
 ) -> None:
-    with load(at_sagemaker(platform, endpoint), per_second=30) as seen:
+    call = at_sagemaker(platform, endpoint)
+    with load(call, per_second=30) as seen:
         found = changed(member, endpoint, model, version)
+    assert_kept_answering(found, version, serves, seen, failure="ModelError")
+    assert call() == serves
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("version", "serves"), CHANGES)
+def test_under_load_through_the_api(
+    version: str, serves: str, member: ApiClient, endpoint: dict[str, Any], model: str
+) -> None:
+    call = through_the_api(member, endpoint)
+    most = capacity(call)
+    print(f"\nwithout an update, {CLIENTS} clients get {most:.1f} answers a second")
+    with load(call, per_second=most / 3) as seen:  # the update needs the same processors
+        found = changed(member, endpoint, model, version)
+    assert_kept_answering(found, version, serves, seen, failure="502")
+    assert call() == serves
+
+
+def capacity(call: Callable[[], str]) -> float:
+    """How many calls a second are answered when each client calls again once it is answered."""
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        list(clients.map(lambda _: call(), range(CLIENTS * 5)))  # until the functions are warm
+        begun = time.monotonic()
+        answers = list(clients.map(lambda _: call(), range(CLIENTS * 25)))
+        took = time.monotonic() - begun
+    assert set(answers) == {"v1"}, answers
+    return len(answers) / took
+
+
+def assert_kept_answering(found: dict[str, Any], version: str, serves: str, seen: Seen, failure: str) -> None:
+    """No call failed, but for those that a version which answers errors got before its alarm."""
     kind = KINDS[int(version[1:]) - 1]
-    report(f"{kind}, 30 calls a second", seen)
+    report(kind, seen)
     assert (found["model"]["version"], found["status"]) == (serves, "in_service")
     failed = seen.failed()
     if kind == "sick":
-        assert set(failed) == {"ModelError"} and failed["ModelError"] < len(seen.answers) / 2
+        assert set(failed) == {failure} and failed[failure] < len(seen.answers) / 2
     else:
         assert not failed
-    assert at_sagemaker(platform, endpoint)() == serves
 
 
 def test_an_asynchronous_answer_is_fetched_and_a_serverless_endpoint_scales_by_itself(

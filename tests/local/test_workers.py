@@ -84,6 +84,30 @@ def test_functions_that_wait_for_each_other_get_another_worker(monkeypatch: pyte
     assert len(set(held)) == workers.WIDTH + 1
 
 
+def test_more_calls_than_are_answered_start_one_worker_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "PATIENCE_SECONDS", 0.2)
+    pool, over = Pool(), threading.Event()
+    acquire, release = workers.taking_turns(pool.acquire, pool.release)
+
+    def call(turn: int) -> None:
+        worker, _ = acquire("f", {}, b"")
+        over.wait(10)
+        release(worker)
+
+    with ThreadPoolExecutor(20) as threads:
+        began = time.monotonic()
+        calls = [threads.submit(call, turn) for turn in range(20)]
+        while pool.started < workers.WIDTH + 3:
+            assert time.monotonic() < began + 10
+            time.sleep(0.01)
+        took, started = time.monotonic() - began, pool.started
+        over.set()
+        for each in calls:
+            each.result()
+    assert started == workers.WIDTH + 3 and took >= 3 * 0.2
+    assert pool.started <= workers.WIDTH + 4, "what was answered made room"
+
+
 def test_burst_of_calls_on_the_platform(small: Small) -> None:
     client = small.client("lambda")
     with ThreadPoolExecutor(16) as threads:

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 QUIET_TURNS = 16  # of the event loop without news, after answers were written: reading a request takes two
+WRITTEN_TOGETHER = 4  # answers in a turn of the event loop: their clients read and ask while the next are written
+JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)  # made once: json.dumps would make one for each answer
 
 Instances = list[Any]
 Parameters = dict[str, Any]
@@ -57,6 +59,8 @@ class Answer:
 
     status: int
     body: bytes
+    more: bytes = b""
+    """Headers that few answers have, each with its end of line."""
 
 
 Answered: TypeAlias = "list[tuple[Request, Answer | Stream]]"
@@ -68,7 +72,7 @@ class Request:
 
     body: bytes
     media_type: str
-    answer: asyncio.Future[Answer | Stream]
+    answered: Callable[[Answer | Stream], None]
     instances: Instances = field(default_factory=list)
     parameters: Parameters = field(default_factory=dict)
 
@@ -116,16 +120,14 @@ class Batcher:
         """Make no more pieces of a stream."""
         self._worker.work.put(lambda _: stream.pieces.close())
 
-    async def answer(self, body: bytes, media_type: str) -> Answer | Stream:
-        """Return the answer to a request, once it has had its turn."""
-        request = Request(body, media_type, self._loop.create_future())
-        self._waiting.append(request)
+    def ask(self, body: bytes, media_type: str, answered: Callable[[Answer | Stream], None]) -> None:
+        """Have `answered` called with the answer to a request, once it has had its turn."""
+        self._waiting.append(Request(body, media_type, answered))
         self._expected -= 1
         self._news = True
         if not self._busy and not self._settling:
             self._expected, self._settling = 0, True
             self._loop.call_soon(self._settle, 0)  # after this turn: what came together is answered together
-        return await request.answer
 
     # What follows is called from the worker, by way of the loop.
 
@@ -139,10 +141,11 @@ class Batcher:
         self._ended()
 
     def deliver(self, answered: Answered) -> None:
-        """Give answers to those who wait for them."""
-        for request, answer in answered:
-            if not request.answer.done():  # its client may have gone away
-                request.answer.set_result(answer)
+        """Give answers to those who wait for them, some in each turn of the loop."""
+        for request, answer in answered[:WRITTEN_TOGETHER]:
+            request.answered(answer)
+        if len(answered) > WRITTEN_TOGETHER:
+            self._loop.call_soon(self.deliver, answered[WRITTEN_TOGETHER:])
 
     def free(self, answered: Answered) -> None:
         """Deliver the last answers of a batch, and begin the next one, before that if it is full."""
@@ -152,7 +155,7 @@ class Batcher:
         self.deliver(answered)
         if not self._busy:
             self._expected, self._settling, self._news = self._taken, True, False
-            self._settle(QUIET_TURNS)
+            self._settle(QUIET_TURNS + len(answered) // WRITTEN_TOGETHER)
 
     def _settle(self, turns: int) -> None:
         """Begin the next batch once all have asked again, or after so many turns of the loop without news."""
@@ -237,7 +240,8 @@ def answers(model: Model, batch: list[Request]) -> Iterator[Answered]:
         except Exception as error:
             single.append((request, failure(error)))
         else:
-            groups.setdefault(json.dumps(request.parameters, sort_keys=True), []).append(request)
+            key = json.dumps(request.parameters, sort_keys=True) if request.parameters else ""
+            groups.setdefault(key, []).append(request)
     if single:
         yield single
     for group in groups.values():
@@ -289,7 +293,7 @@ def encoded(predictions: list[Any]) -> bytes:
 
 def as_json(content: dict[str, Any]) -> bytes:
     """Return JSON; raises ValueError for what it cannot say."""
-    return json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
+    return JSON.encode(content).encode()
 
 
 def failure(error: Exception) -> Answer:

@@ -117,9 +117,14 @@ FUNCTIONS = {
     ),
     "jobs_register": Spec(
         "lambdas.jobs.tasks.register",
-        "JOBS_TABLE WAITS_TABLE JOBS_BUCKET DATASETS_TABLE MODELS_TABLE MODELS_INDEX_TABLE MODELS_BUCKET",
+        "STAGE JOBS_TABLE WAITS_TABLE JOBS_BUCKET DATASETS_TABLE MODELS_TABLE MODELS_INDEX_TABLE MODELS_BUCKET",
         memory=1024,  # it reads the whole model once, for its SHA-256
         timeout=900,
+    ),
+    "jobs_schedule": Spec(
+        "lambdas.jobs.tasks.schedule",
+        "JOBS_TABLE WAITS_TABLE DATASETS_TABLE DATASETS_BUCKET MODELS_TABLE MODELS_BUCKET TRAIN_WORKFLOW_ARN "
+        "MAX_JOBS_PER_USER MAX_INSTANCE_HOURS_PER_USER",
     ),
     "jobs_control": Spec(
         "lambdas.jobs.tasks.control",
@@ -129,7 +134,8 @@ FUNCTIONS = {
     ),
     "jobs_watch": Spec(
         "lambdas.jobs.tasks.watch",
-        "STAGE JOBS_TABLE WAITS_TABLE JOBS_BUCKET TRAIN_WORKFLOW_ARN JOBS_REGISTER_FUNCTION STALLED_AFTER_MINUTES",
+        "STAGE JOBS_TABLE WAITS_TABLE JOBS_BUCKET TRAIN_WORKFLOW_ARN JOBS_REGISTER_FUNCTION JOBS_SCHEDULE_FUNCTION "
+        "STALLED_AFTER_MINUTES",
         timeout=300,
     ),
     "jobs_progress": Spec("lambdas.jobs.tasks.progress", "STAGE JOBS_TABLE"),

@@ -173,6 +173,20 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("batch: DescribeServiceJob TerminateServiceJob", "service-jobs"),
         ("sagemaker: DescribeTrainingJob", "training-jobs"),
         ("cloudwatch: GetMetricData", ANYWHERE),
+        ("events: PutEvents", "event-bus"),  # an evaluation's alarm begins or ends
+    ],
+    # It makes the jobs of schedules that are due, as the API makes those that are asked for.
+    "jobs_schedule": [
+        ("dynamodb: GetItem PutItem UpdateItem DeleteItem", "jobs-table"),
+        ("dynamodb: PutItem", "waits-table"),
+        ("dynamodb: GetItem UpdateItem", "datasets-table"),
+        ("dynamodb: Query", "datasets-table/by_id"),  # one that another user shares
+        ("dynamodb: GetItem UpdateItem", "models-table"),
+        ("s3: ListBucket", "datasets-bucket"),
+        ("s3: GetObject", "datasets-bucket/*"),
+        ("s3: ListBucket", "import-buckets"),
+        ("s3: GetObject", "import-buckets/*"),
+        ("states: StartExecution", "train-workflow"),
     ],
     "jobs_control": [
         ("dynamodb: GetItem Query UpdateItem DeleteItem", "jobs-table"),
@@ -195,6 +209,7 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("states: DescribeExecution", "train-workflow/executions"),
         ("states: SendTaskSuccess SendTaskHeartbeat", ANYWHERE),
         ("lambda: InvokeFunction", "jobs_register"),
+        ("lambda: InvokeFunction", "jobs_schedule"),
         ("logs: DescribeLogStreams GetLogEvents", "training-logs"),  # has a silent job really said nothing?
     ],
     "jobs_progress": [

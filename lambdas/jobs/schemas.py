@@ -165,6 +165,10 @@ class JobFields(BaseModel):
     progress: Progress = Field(default_factory=Progress)
     model: RegisteredModel
     primary_metric: PrimaryMetric | None = None
+    schedule_id: str | None = Field(default=None, description="What evaluates again and again, and made this job.")
+    threshold: float | None = Field(default=None, description="What an evaluation's primary metric must come to.")
+    alarm: bool = Field(default=False, description="Whether it came to less, or to more where less is better.")
+    alarm_reason: str | None = None
     started_at: str | None = None
     ended_at: str | None = None
 

@@ -18,11 +18,12 @@ from lambdas.datasets import service as datasets
 from lambdas.jobs import alarms, artefacts, limits, runs, service
 from lambdas.jobs.evaluation_schemas import EvaluationCreate
 from lambdas.jobs.schemas import Job, RegisteredModel, TrainingType
+from lambdas.jobs.training_types import TRAINING_TYPES
 from lambdas.models import service as models
 from lambdas.models.schemas import Evaluation, ModelReference, ModelVersion
 
-# Training types whose containers evaluate.
-EVALUATED: tuple[TrainingType, ...] = ("tabular", "text_classification", "image_classification")
+# Training types whose containers evaluate: all but custom scripts, of which nobody knows what they learn.
+EVALUATED: list[TrainingType] = [name for name in TRAINING_TYPES if name != "custom"]
 # Of a dataset's readiness to train, what keeps it from being evaluated on as well; a few rows of one class are enough.
 UNFIT = {"trains_nothing_yet", "wrong_type", "wrong_format", "missing_column", "unknown_column"}
 

@@ -134,6 +134,7 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("dynamodb: GetItem UpdateItem", "datasets-table"),
         ("dynamodb: Query", "datasets-table/by_id"),
         ("dynamodb: GetItem UpdateItem", "models-table"),  # what a job goes on from is held
+        ("dynamodb: GetItem", "endpoints-table"),  # what an endpoint serves is evaluated
         ("s3: ListBucket", "datasets-bucket"),
         ("s3: GetObject", "datasets-bucket/*"),  # what it finds in a dataset, and whether its source has changed
         ("s3: ListBucket", "import-buckets"),
@@ -182,6 +183,7 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("dynamodb: GetItem UpdateItem", "datasets-table"),
         ("dynamodb: Query", "datasets-table/by_id"),  # one that another user shares
         ("dynamodb: GetItem UpdateItem", "models-table"),
+        ("dynamodb: GetItem", "endpoints-table"),  # it may serve another version by now
         ("s3: ListBucket", "datasets-bucket"),
         ("s3: GetObject", "datasets-bucket/*"),
         ("s3: ListBucket", "import-buckets"),

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from lambdas.common.ids import ID_PATTERN
 from lambdas.common.instances import InstanceType
@@ -23,20 +23,32 @@ Threshold = Annotated[
 ]
 
 
+EndpointId = Annotated[str, StringConstraints(pattern=r"^ep-[0-9a-hjkmnp-tv-z]{19}$")]
+
+
 class EvaluationCreate(BaseModel):
-    """A request to evaluate a version of the registry on a dataset."""
+    """A request to evaluate a version of the registry on a dataset, or the one that an endpoint serves."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
     name: DisplayName
     description: str | None = Field(default=None, max_length=2000)
-    model: ModelReference
+    model: ModelReference | None = Field(default=None, description="What to evaluate; or give an endpoint.")
+    endpoint_id: EndpointId | None = Field(
+        default=None, description="One of yours: the version that it serves is evaluated, and no call is sent to it."
+    )
     dataset_id: Annotated[str, StringConstraints(pattern=ID_PATTERN)]
     dataset_version: int | None = Field(default=None, ge=1, description="The newest one that is ready when absent.")
     threshold: Threshold | None = None
     instance_type: InstanceType | None = Field(default=None, description="The stage's first one when absent.")
     priority: Priority = Field(default="normal", description="Orders your own jobs; fair share orders users.")
     max_runtime_seconds: int = Field(default=3600, ge=60, le=5 * DAY)
+
+    @model_validator(mode="after")
+    def one_of_two(self) -> Self:
+        if (self.model is None) == (self.endpoint_id is None):
+            raise ValueError("give either model or endpoint_id")
+        return self
 
 
 def an_expression(schedule: str) -> str:
@@ -46,7 +58,8 @@ def an_expression(schedule: str) -> str:
 
 
 class ScheduleCreate(EvaluationCreate):
-    """A request to evaluate again and again. What the model's reference leaves open is looked up at each run."""
+    """A request to evaluate again and again. What the model's reference leaves open, and what an endpoint
+    serves, is looked up at each run."""
 
     schedule: str = Field(
         max_length=256,
@@ -80,7 +93,8 @@ class ScheduleFields(BaseModel):
 
     name: str
     description: str | None = None
-    model: ModelReference
+    model: ModelReference | None = None
+    endpoint_id: str | None = None
     dataset_id: str
     dataset_version: int | None = None
     threshold: float | None = None

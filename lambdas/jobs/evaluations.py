@@ -18,6 +18,7 @@ from lambdas.datasets import service as datasets
 from lambdas.jobs import alarms, artefacts, limits, runs, service
 from lambdas.jobs.evaluation_schemas import EvaluationCreate
 from lambdas.jobs.schemas import Job, RegisteredModel, TrainingType
+from lambdas.jobs.served_models import served_model
 from lambdas.jobs.training_types import TRAINING_TYPES
 from lambdas.models import service as models
 from lambdas.models.schemas import Evaluation, ModelReference, ModelVersion
@@ -49,6 +50,7 @@ def begin(
         kind="evaluation",
         **request.model_dump(include={"name", "description", "priority", "max_runtime_seconds", "threshold"}),
         schedule_id=schedule_id,
+        endpoint_id=request.endpoint_id,
         training_type=found.training_type,
         parameters=found.parameters,
         dataset_id=data.dataset.id,
@@ -87,7 +89,10 @@ class Evaluable:
 
 def checked(caller: Caller, request: EvaluationCreate) -> Evaluable:
     """Return what a request names; raises NotFound, Conflict, BadRequest where it cannot be evaluated."""
-    version, training_type = evaluable(caller, request.model)
+    served = served_model(caller.username, request.endpoint_id) if request.endpoint_id else None
+    wanted = request.model or served
+    assert wanted  # the request has one of the two
+    version, training_type = evaluable(caller, wanted)
     data = datasets.for_training(caller, request.dataset_id, request.dataset_version)
     target = {"target": version.parameters["target"]} if training_type == "tabular" else {}
     return Evaluable(version, training_type, target, data, fitting(data, training_type, target.get("target")))

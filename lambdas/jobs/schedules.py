@@ -35,7 +35,7 @@ def create(caller: Caller, new: ScheduleCreate) -> Schedule:
     evaluations.checked(owner, new)
     first = recurrence.parsed(new.schedule).first(datetime.now(UTC))
     asked = new.model_dump() | {
-        "model": new.model.model_copy(update={"user_id": new.model.user_id or caller.username}),
+        "model": new.model and new.model.model_copy(update={"user_id": new.model.user_id or caller.username}),
         "instance_type": allowed_instance_type(new.instance_type, caller),
     }
     schedule = Schedule(owner=caller.username, id=new_id("sch"), **asked, next_run_at=first and iso(first))

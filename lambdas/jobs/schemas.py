@@ -150,7 +150,9 @@ class JobFields(BaseModel):
     managed_spot: bool = False
     instance_count: int = 1
     deploy: DeployAfter | None = None
-    endpoint_id: str | None = Field(default=None, description="What `deploy` asked for.")
+    endpoint_id: str | None = Field(
+        default=None, description="What `deploy` asked for, or what an evaluation asks about."
+    )
     deploy_error: str | None = Field(default=None, description="Why there is no such endpoint.")
     rerun_of: str | None = Field(default=None, description="The job that this one repeats.")
     status: Status = "pending"

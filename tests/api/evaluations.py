@@ -9,6 +9,7 @@ from typing import Any
 
 import boto3
 
+from lambdas.common.items import serializer
 from lambdas.jobs import evaluations
 from lambdas.jobs.schemas import Job
 from lambdas.jobs.service import JOBS
@@ -59,3 +60,11 @@ def report_of(job: Job, metric: dict[str, Any]) -> None:
     bucket = os.environ["JOBS_BUCKET"]
     boto3.client("s3").put_object(Bucket=bucket, Key=f"{key}/output.tar.gz", Body=content.getvalue())
     JOBS.settle(job, artefact=f"s3://{bucket}/{key}/model.tar.gz")
+
+
+def serving(owner: str, endpoint: str, version: dict[str, Any]) -> None:
+    """Let an endpoint of a user's serve a version, as far as an evaluation looks at it."""
+    model = {"user_id": version["user_id"]} | reference(version)
+    values = {"owner": owner, "id": endpoint, "model": model}
+    item = {name: serializer().serialize(value) for name, value in values.items()}
+    boto3.client("dynamodb").put_item(TableName=os.environ["ENDPOINTS_TABLE"], Item=item)

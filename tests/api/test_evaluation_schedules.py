@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import pytest
 
+from lambdas.common.ids import new_id
 from lambdas.jobs import alarms, schedules, tasks
 from lambdas.jobs.schemas import Job
 from lambdas.jobs.service import JOBS
@@ -19,7 +20,7 @@ from tests.api import registry
 from tests.api.client import Answer, ApiClient
 from tests.api.crashes import deaths
 from tests.api.datasets import put_parts, run_workflow, version_id
-from tests.api.evaluations import complete, trained_model
+from tests.api.evaluations import complete, serving, trained_model
 from tests.api.jobs import TABLE, datasets_handler, end, has_execution, of, recover, table
 from tests.api.registrations import reference
 from tests.aws_requests import faults
@@ -141,6 +142,21 @@ def test_a_run_takes_the_newest_version_of_the_data(api: Api, ada: ApiClient) ->
     complete(newest(ada, schedule))
     wake(ada, later(days=1.1))
     assert sorted(job.dataset_version for job in of(ada.username)) == [1, 2]
+
+
+def test_a_run_asks_about_what_an_endpoint_serves_by_then(api: Api, ada: ApiClient) -> None:
+    endpoint, dataset = new_id("ep"), table(ada)
+    versions = [trained_model(api, ada, version="auto") for _ in range(2)]
+    about = {"name": "Live", "endpoint_id": endpoint, "dataset_id": dataset, "schedule": "rate(1 day)"}
+    assert ada.post(URL, about).status == 404
+    for day, version in enumerate(versions):
+        serving(ada.username, endpoint, version)
+        if not day:
+            schedule = ada.post(URL, about).body
+        wake(ada, later(days=day + 0.1))
+        complete(newest(ada, schedule))
+        assert newest(ada, schedule).base_model_id == version["id"]
+    assert (schedule["model"], schedule["endpoint_id"]) == (None, endpoint)
 
 
 def test_a_time_is_left_out_while_the_job_before_has_not_ended(api: Api, ada: ApiClient) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+from lambdas.common.ids import new_id
 from lambdas.jobs import training_request
 from lambdas.models import service as models
 from lambdas.models.records import MODELS
@@ -16,7 +17,7 @@ from lambdas.models.schemas import Evaluation
 from tests.api import registry
 from tests.api.client import ApiClient
 from tests.api.datasets import processed
-from tests.api.evaluations import asked, complete, evaluation, trained_model
+from tests.api.evaluations import asked, complete, evaluation, serving, trained_model
 from tests.api.jobs import (
     created,
     datasets_handler,
@@ -176,3 +177,27 @@ def test_a_figure_past_its_threshold_is_an_alarm_of_the_job(api: Api, ada: ApiCl
     for wrong in ("much", 1e300):
         answer = asked(ada, version, dataset, threshold=wrong)
         assert (answer.status, answer.body["errors"][0]["field"]) == (400, "threshold")
+
+
+def test_an_endpoint_stands_for_the_version_that_it_serves(api: Api, ada: ApiClient) -> None:
+    version, dataset, endpoint = trained_model(api, ada), table(ada), new_id("ep")
+    about = {"name": "Check", "dataset_id": dataset, "endpoint_id": endpoint}
+    assert ada.post("/jobs/evaluations", about).status == 404
+    serving(ada.username, endpoint, version)
+    made = ada.post("/jobs/evaluations", about)
+    assert made.status == 201, made.body
+    assert (made.body["endpoint_id"], made.body["model"]["id"]) == (endpoint, version["id"])
+    assert api("jobs").post("/jobs/evaluations", about | {"dataset_id": table(ada)}).status == 404
+    for wrong in (about | {"model": reference(version)}, {"name": "Check", "dataset_id": dataset}):
+        answer = ada.post("/jobs/evaluations", wrong)
+        assert (answer.status, "either model or endpoint_id" in answer.body["errors"][0]["message"]) == (400, True)
+
+
+def test_models_of_every_type_that_is_trained_here_are_evaluated(api: Api, ada: ApiClient) -> None:
+    version = trained_model(api, ada)
+    stored = MODELS.get(ada.username, version["id"])
+    MODELS.update(stored, image="huggingface", training_type="llm", parameters={})
+    job = evaluation(ada, version, texts(ada))
+    assert (job["training_type"], record(job).column_mapping) == ("llm", {"text": "text"})
+    MODELS.update(MODELS.get(ada.username, version["id"]), training_type="custom")
+    assert asked(ada, version, texts(ada)).status == 409

@@ -88,6 +88,7 @@ OTHER_CHECKS: dict[str, Check] = {
     "datasets_recover: states:SendTaskFailure on *": datasets.job_recovery,
     "datasets_recover: states:SendTaskHeartbeat on *": datasets.job_recovery,
     "jobs: s3:GetObject on import-buckets/*": jobs.job_on_a_reference,
+    "jobs: dynamodb:GetItem on endpoints-table": schedules.evaluation_of_an_endpoint,
     "jobs: s3:PutObject on jobs-bucket/scripts": jobs.script_upload,
     "jobs: s3:GetObject on jobs-bucket/scripts": jobs.script_upload,
     "jobs: s3:ListMultipartUploadParts on jobs-bucket/scripts": jobs.script_upload,

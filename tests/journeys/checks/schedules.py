@@ -15,9 +15,9 @@ URL = "/jobs/evaluations/schedules"
 
 @contextmanager
 def due_schedule(world: World, dataset_id: str) -> Iterator[str]:
-    """A schedule that is due now; neither it nor its job is left behind."""
-    model = {"model_id": world.job["model"]["model_id"]}
-    request = {"name": "Check", "model": model, "dataset_id": dataset_id, "schedule": "rate(1 day)"}
+    """A schedule that is due now, of what an endpoint serves; neither it nor its job is left behind."""
+    asked = {"endpoint_id": world.endpoint["id"], "dataset_id": dataset_id}
+    request = {"name": "Check", "schedule": "rate(1 day)"} | asked
     id = world.owner.call("POST", URL, request)["id"]
     try:
         yield id
@@ -49,6 +49,16 @@ def run(world: World, dataset_id: str) -> None:
         job = world.record("jobs", id).get("last_job_id")
         expect(job is not None, "it has made a job")
         expect(world.execution("Train", str(job)) is not None, "its workflow has started")
+
+
+def evaluation_of_an_endpoint(world: World) -> None:
+    """The version that an endpoint serves is asked about."""
+    asked = {"name": "Check", "endpoint_id": world.endpoint["id"], "dataset_id": world.dataset["id"]}
+    id = world.owner.call("POST", "/jobs/evaluations", asked)["id"]
+    try:
+        expect(world.record("jobs", id)["endpoint_id"] == world.endpoint["id"], "the job says which")
+    finally:
+        forget(world, id)
 
 
 def schedule_waking(world: World) -> None:

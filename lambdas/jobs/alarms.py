@@ -54,7 +54,7 @@ def entry(job: Job, metric: PrimaryMetric, state: State, reason: str | None) -> 
         "model": job.base_reference,
         "dataset_id": job.dataset_id,
         "dataset_version": job.dataset_version,
-        "metric": metric.model_dump(),
+        "metric": json.loads(metric.model_dump_json()),  # a value that is no number is null: the bus takes JSON alone
         "threshold": job.threshold,
     }
     return {"Source": f"slipway.{variable('STAGE')}", "DetailType": DETAIL_TYPE, "Detail": json.dumps(detail)}

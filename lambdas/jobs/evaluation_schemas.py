@@ -51,12 +51,6 @@ class EvaluationCreate(BaseModel):
         return self
 
 
-def an_expression(schedule: str) -> str:
-    """Return an expression; raises ValueError for one that is none."""
-    recurrence.parsed(schedule)
-    return schedule
-
-
 class ScheduleCreate(EvaluationCreate):
     """A request to evaluate again and again. What the model's reference leaves open, and what an endpoint
     serves, is looked up at each run."""
@@ -67,7 +61,10 @@ class ScheduleCreate(EvaluationCreate):
         "`cron(0 6 ? * MON-FRI *)` keeps to the calendar.",
     )
 
-    is_expression = field_validator("schedule")(an_expression)
+    @field_validator("schedule")
+    @classmethod
+    def is_due_some_time(cls, schedule: str) -> str:
+        return recurrence.validated(schedule)
 
 
 class ScheduleUpdate(BaseModel):
@@ -82,8 +79,8 @@ class ScheduleUpdate(BaseModel):
 
     @field_validator("schedule")
     @classmethod
-    def is_expression(cls, schedule: str | None) -> str | None:
-        return schedule and an_expression(schedule)
+    def is_due_some_time(cls, schedule: str | None) -> str | None:
+        return None if schedule is None else recurrence.validated(schedule)
 
 
 class ScheduleFields(BaseModel):

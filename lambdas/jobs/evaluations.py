@@ -71,7 +71,7 @@ def begin(
     )
     held = [datasets.hold(data.dataset, id), models.hold(version, id)]
     begun = [waits.opening(id, job.owner), *limits.charging(job), *runs.begun(job)]
-    transact_in_turn(service.JOBS.creation(job), *held, *begun, *also)
+    transact_in_turn(*also, service.JOBS.creation(job), *held, *begun)
     workflows.start(service.TRAIN, job.owner, id)
     return job
 

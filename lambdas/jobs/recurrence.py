@@ -67,18 +67,22 @@ class Cron:
             day += timedelta(days=1)
 
 
+def validated(expression: str) -> str:
+    """Return an expression that is due some time; raises ValueError for any other."""
+    if parsed(expression).first(datetime.now(UTC)) is None:
+        raise ValueError("is never due")
+    return expression
+
+
 def parsed(expression: str) -> Rate | Cron:
-    """Return what an expression says; raises ValueError for one that is none, or comes too often or never."""
+    """Return what an expression says; raises ValueError for one that is none, or comes too often."""
     if rate := RATE.fullmatch(expression):
         number, unit = int(rate[1]), rate[2]
         if not LEAST <= (every := timedelta(**{f"{unit}s": number})) <= MOST:
             raise ValueError("is due every five minutes at most, and at least once in 366 days")
         return Rate(every)
     if cron := CRON.fullmatch(expression):
-        found = cron_of(*cron.groups())
-        if found.first(datetime.now(UTC)) is None:
-            raise ValueError("is never due")
-        return found
+        return cron_of(*cron.groups())
     if expression.startswith("at("):
         raise ValueError("repeats: what is wanted once is POST /jobs/evaluations")
     raise ValueError("is rate(12 hours), or cron(0 6 ? * MON-FRI *): minutes, hours, day, month, weekday, year")

@@ -50,6 +50,11 @@ def compare(versions: list[ModelVersion]) -> Comparison:
     figures = [figures_of(version) for version in versions]
     known: dict[str, Direction] = {
         v.primary_metric.name: v.primary_metric.direction for v in versions if v.primary_metric
+    } | {
+        name_of(found.primary_metric.name, found): found.primary_metric.direction
+        for version in versions
+        for found in version.evaluations
+        if found.primary_metric
     }
     metrics = {
         name: metric_row(name, known.get(name), [found.get(name) for found in figures])
@@ -92,7 +97,8 @@ def name_of(metric: str, evaluation: Evaluation) -> str:
 
 def metric_row(name: str, direction: Direction | None, ranges: list[MetricRange | None]) -> MetricRow:
     """Return the row of a figure; without a known direction, its name says which is better."""
-    direction = direction or ("min" if LESS_IS_BETTER.search(name) else "max")
+    metric = name.partition(" on ")[0]  # a dataset's id may hold any letters
+    direction = direction or ("min" if LESS_IS_BETTER.search(metric) else "max")
     values = [
         MetricValue(last=found.last, best=found.min if direction == "min" else found.max) if found else None
         for found in ranges

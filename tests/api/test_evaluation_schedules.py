@@ -11,6 +11,8 @@ from typing import Any
 import boto3
 import pytest
 
+from lambdas.common import transactions
+from lambdas.common.errors import Stale
 from lambdas.common.ids import new_id
 from lambdas.jobs import alarms, schedules, tasks
 from lambdas.jobs.schemas import Job
@@ -130,6 +132,24 @@ def test_what_was_missed_is_made_up_for_once(api: Api, ada: ApiClient) -> None:
     assert following == datetime.fromisoformat(schedule["next_run_at"]) + timedelta(days=4)
 
 
+def test_a_calendar_that_ends_pauses_with_its_last_run(api: Api, ada: ApiClient) -> None:
+    schedule = scheduled(api, ada, schedule=f"cron(0 6 1 1 ? {datetime.now(UTC).year + 1})")
+    wake(ada, datetime.fromisoformat(schedule["next_run_at"]))
+    shown = seen(ada, schedule)
+    assert (len(of(ada.username)), shown["status"], shown["next_run_at"]) == (1, "paused", None)
+    assert "no further time" in shown["reason"] and pointers(ada) == []
+    assert ada.post(f"{URL}/{schedule['id']}/resume").status == 200  # the clock was moved: it is due again
+
+
+def test_a_run_that_comes_second_makes_no_second_job(api: Api, ada: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule = alarms.SCHEDULES.get(ada.username, scheduled(api, ada)["id"])
+    wake(ada, later())
+    monkeypatch.setattr(transactions, "TURNS", 1)
+    with pytest.raises(Stale):
+        schedules.evaluate(schedule, datetime.fromisoformat(schedule.created_at), later(days=1))
+    assert [job.id for job in of(ada.username)] == [seen(ada, {"id": schedule.id})["last_job_id"]]
+
+
 def test_a_run_takes_the_newest_version_of_the_data(api: Api, ada: ApiClient) -> None:
     schedule = scheduled(api, ada)
     wake(ada, later())
@@ -215,10 +235,12 @@ def test_a_figure_that_is_none_is_past_every_threshold(value: float, alarm: bool
     assert alarms.past(metric, None) is None
 
 
-def test_the_event_is_one_that_eventbridge_takes() -> None:
-    metric = PrimaryMetric(name="test_accuracy", value=0.5, direction="max")
+@pytest.mark.parametrize("value", [0.5, float("nan")])
+def test_the_event_is_one_that_eventbridge_takes(value: float) -> None:
+    metric = PrimaryMetric(name="test_accuracy", value=value, direction="max")
     entry = alarms.entry(a_job(threshold=0.9), metric, "ALARM", "It is too low.")
     assert faults("events", "PutEvents", {"Entries": [entry]}) == []
+    assert "NaN" not in entry["Detail"] and json.loads(entry["Detail"])["metric"]["name"] == "test_accuracy"
 
 
 class TestChanges:

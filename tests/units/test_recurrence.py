@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas.jobs.recurrence import LEAST, parsed
+from lambdas.jobs.recurrence import LEAST, parsed, validated
 
 NOW = datetime(2026, 1, 30, 12, 30, tzinfo=UTC)  # a Friday
 
@@ -70,7 +70,7 @@ def test_a_calendar_that_ends_is_due_no_more() -> None:
 )
 def test_what_is_no_expression_says_so(expression: str) -> None:
     with pytest.raises(ValueError, match=r"is |has |repeats"):
-        parsed(expression)
+        validated(expression)
 
 
 @given(st.timedeltas(LEAST, timedelta(days=300)), st.timedeltas(timedelta(0), timedelta(days=900)))

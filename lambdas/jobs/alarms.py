@@ -47,7 +47,7 @@ def entry(job: Job, metric: PrimaryMetric, state: State, reason: str | None) -> 
     """Return the event that says how an alarm stands now."""
     detail = {
         "state": state,
-        "reason": reason or f"{metric.name} is {metric.value:.6g}, within the threshold again.",
+        "reason": reason or f"{metric.name} is {metric.value:.6g}, past no threshold any more.",
         "user_id": job.owner,
         "schedule_id": job.schedule_id,
         "job_id": job.id,

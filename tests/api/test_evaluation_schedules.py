@@ -169,10 +169,10 @@ def test_a_run_asks_about_what_an_endpoint_serves_by_then(api: Api, ada: ApiClie
     versions = [trained_model(api, ada, version="auto") for _ in range(2)]
     about = {"name": "Live", "endpoint_id": endpoint, "dataset_id": dataset, "schedule": "rate(1 day)"}
     assert ada.post(URL, about).status == 404
+    serving(ada.username, endpoint, versions[0])
+    schedule = ada.post(URL, about).body
     for day, version in enumerate(versions):
         serving(ada.username, endpoint, version)
-        if not day:
-            schedule = ada.post(URL, about).body
         wake(ada, later(days=day + 0.1))
         complete(newest(ada, schedule))
         assert newest(ada, schedule).base_model_id == version["id"]
@@ -250,7 +250,7 @@ class TestChanges:
         for _ in range(2):
             paused = ada.post(f"{url}/pause").body
             assert (paused["status"], paused["next_run_at"]) == ("paused", None)
-        assert paused["reason"] == "Paused on request." and pointers(ada) == []
+        assert seen(ada, schedule)["reason"] == "Paused on request." and pointers(ada) == []
         wake(ada, later(days=9))
         assert of(ada.username) == []
         for _ in range(2):

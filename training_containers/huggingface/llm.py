@@ -148,7 +148,7 @@ def evaluate(run: Run[Parameters]) -> Report:
         eval_dataset=data,
         processing_class=tokenizer,
     )
-    if not len(asked.eval_dataset):  # pyright: ignore[reportArgumentType]  # one dataset was given, not several
+    if not len(asked.eval_dataset):
         raise TrainingError("No example has anything to measure within the model's max_length tokens.")
     loss = log_loss(run, asked)
     baseline = unigram_loss(asked.eval_dataset, asked.eval_dataset, asked.model.config.vocab_size)

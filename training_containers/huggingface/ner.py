@@ -127,7 +127,7 @@ def evaluate(run: Run[Parameters]) -> Report:
         preprocess_logits_for_metrics=best,
     )
     tokenized = data.map(encoder(tokenizer, labels), batched=True, remove_columns=data.column_names)
-    truth, answers = entities.tag_lists(asked.predict(tokenized), labels)  # pyright: ignore[reportArgumentType]
+    truth, answers = entities.tag_lists(asked.predict(tokenized), labels)
     figures = entities.measure(truth, answers)
     # Each word's usual tag is taken from these very sentences: those that trained the model are not here.
     figures["baseline_f1"] = entities.measure(data["tags"], entities.usual(data, data["tokens"]))["f1"]

@@ -74,6 +74,7 @@ CONTENTS = {
                 "cloudwatch",
                 "cognito-idp",
                 "dynamodb",
+                "events",
                 "lambda",
                 "logs",
                 "s3",

@@ -16,6 +16,19 @@ SCALING = [
     ("iam: CreateServiceLinkedRole", "scaling-role"),
 ]
 
+# What a job is made of: a dataset, held; what it finds in it, and whether its source has changed; the model that it
+# goes on from or evaluates, held too; what an endpoint serves.
+INPUTS_OF_JOBS = [
+    ("dynamodb: GetItem UpdateItem", "datasets-table"),
+    ("dynamodb: Query", "datasets-table/by_id"),
+    ("s3: ListBucket", "datasets-bucket"),
+    ("s3: GetObject", "datasets-bucket/*"),
+    ("s3: ListBucket", "import-buckets"),
+    ("s3: GetObject", "import-buckets/*"),
+    ("dynamodb: GetItem UpdateItem", "models-table"),
+    ("dynamodb: GetItem", "endpoints-table"),
+]
+
 GRANTS: dict[str, list[tuple[str, str]]] = {
     # ---------------------------------------------------------------------------------------------- accounts
     "accounts": [
@@ -131,13 +144,7 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("dynamodb: GetItem Query PutItem UpdateItem DeleteItem", "jobs-table"),
         ("dynamodb: Query", "jobs-table/by_id"),
         ("dynamodb: PutItem DeleteItem", "waits-table"),
-        ("dynamodb: GetItem UpdateItem", "datasets-table"),
-        ("dynamodb: Query", "datasets-table/by_id"),
-        ("dynamodb: GetItem UpdateItem", "models-table"),  # what a job goes on from is held
-        ("s3: ListBucket", "datasets-bucket"),
-        ("s3: GetObject", "datasets-bucket/*"),  # what it finds in a dataset, and whether its source has changed
-        ("s3: ListBucket", "import-buckets"),
-        ("s3: GetObject", "import-buckets/*"),
+        *INPUTS_OF_JOBS,
         ("s3: ListBucket", "jobs-bucket"),
         ("s3: PutObject GetObject ListMultipartUploadParts", "jobs-bucket/scripts"),
         ("states: StartExecution", "train-workflow"),
@@ -173,6 +180,13 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("batch: DescribeServiceJob TerminateServiceJob", "service-jobs"),
         ("sagemaker: DescribeTrainingJob", "training-jobs"),
         ("cloudwatch: GetMetricData", ANYWHERE),
+        ("events: PutEvents", "event-bus"),  # an evaluation's alarm begins or ends
+    ],
+    "jobs_schedule": [  # it makes jobs, as the API does
+        ("dynamodb: GetItem PutItem UpdateItem DeleteItem", "jobs-table"),
+        ("dynamodb: PutItem", "waits-table"),
+        *INPUTS_OF_JOBS,
+        ("states: StartExecution", "train-workflow"),
     ],
     "jobs_control": [
         ("dynamodb: GetItem Query UpdateItem DeleteItem", "jobs-table"),
@@ -195,6 +209,7 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("states: DescribeExecution", "train-workflow/executions"),
         ("states: SendTaskSuccess SendTaskHeartbeat", ANYWHERE),
         ("lambda: InvokeFunction", "jobs_register"),
+        ("lambda: InvokeFunction", "jobs_schedule"),
         ("logs: DescribeLogStreams GetLogEvents", "training-logs"),  # has a silent job really said nothing?
     ],
     "jobs_progress": [

@@ -38,8 +38,13 @@ class PlatformStack(cdk.Stack):
         functions.resources |= processing.resources()
         functions.variables |= processing.variables(settings)
 
+        functions.resources["event-bus"] = [
+            self.format_arn(service="events", resource="event-bus", resource_name="default")
+        ]
         workflows = add_workflows(self, settings, functions)
         functions.variables["JOBS_REGISTER_FUNCTION"] = functions["jobs_register"].function_name
+        functions.add("jobs_schedule")
+        functions.variables["JOBS_SCHEDULE_FUNCTION"] = functions["jobs_schedule"].function_name
         functions.add("jobs_control", "jobs_progress", "models_rebuild", *dict.fromkeys(WATCHERS.values()))
         functions.variables["JOBS_CONTROL_FUNCTION"] = functions["jobs_control"].function_name
         token_role = TokenRole(self, settings, functions)

@@ -1,16 +1,17 @@
 """Identifiers: a short prefix and 19 characters that sort by time of creation."""
 
+import hashlib
 import secrets
 import time
 from typing import Literal
 
-Prefix = Literal["job", "ds", "mdl", "ep", "scr", "inf", "reg"]
+Prefix = Literal["job", "ds", "mdl", "ep", "scr", "inf", "reg", "sch"]
 
 CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 TIME_CHARACTERS = 10  # 48 bits of milliseconds, as in a ULID
 RANDOM_CHARACTERS = 9
 
-ID_PATTERN = r"^(job|ds|mdl|ep|scr|inf|reg)-[0-9a-hjkmnp-tv-z]{19}$"
+ID_PATTERN = r"^(job|ds|mdl|ep|scr|inf|reg|sch)-[0-9a-hjkmnp-tv-z]{19}$"
 
 
 def new_id(prefix: Prefix) -> str:
@@ -18,6 +19,12 @@ def new_id(prefix: Prefix) -> str:
     digits is the 63 that SageMaker allows a training job's name."""
     milliseconds = time.time_ns() // 1_000_000
     return f"{prefix}-{_encode(milliseconds, TIME_CHARACTERS)}{_encode(secrets.randbits(45), RANDOM_CHARACTERS)}"
+
+
+def derived_id(prefix: Prefix, milliseconds: int, source: str) -> str:
+    """Return the one id that a source has at that time of the epoch: made again, it is the same."""
+    digest = int.from_bytes(hashlib.sha256(source.encode()).digest()[:6], "big") % 2**45
+    return f"{prefix}-{_encode(milliseconds, TIME_CHARACTERS)}{_encode(digest, RANDOM_CHARACTERS)}"
 
 
 def earliest_id(prefix: Prefix, milliseconds: int) -> str:

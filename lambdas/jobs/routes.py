@@ -21,7 +21,7 @@ from lambdas.jobs.answers import (
     TypeMetric,
     Usage,
 )
-from lambdas.jobs.evaluations import EvaluationCreate
+from lambdas.jobs.evaluation_schemas import EvaluationCreate
 from lambdas.jobs.registrations import Registration, RegistrationPublic
 from lambdas.jobs.schemas import (
     Job,
@@ -101,6 +101,7 @@ def list_jobs(
     status: Status | None = None,
     training_type: TrainingType | None = None,
     kind: Kind = "training",
+    schedule_id: str | None = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[JobPublic] | Page[RegistrationPublic]:
@@ -109,7 +110,8 @@ def list_jobs(
         listed = registrations.list_registrations(caller, limit, cursor, status=status, training_type=training_type)
         items = [RegistrationPublic.of(registration) for registration in listed.items]
         return Page(items=items, next_cursor=listed.next_cursor)
-    page = service.list_jobs(caller, limit, cursor, status=status, training_type=training_type)
+    matching = {"status": status, "training_type": training_type, "schedule_id": schedule_id}
+    page = service.list_jobs(caller, limit, cursor, **matching)
     items = [JobPublic.of(job) for job in page.items if job.kind == kind]
     return Page(items=items, next_cursor=page.next_cursor)
 

@@ -150,7 +150,9 @@ class JobFields(BaseModel):
     managed_spot: bool = False
     instance_count: int = 1
     deploy: DeployAfter | None = None
-    endpoint_id: str | None = Field(default=None, description="What `deploy` asked for.")
+    endpoint_id: str | None = Field(
+        default=None, description="What `deploy` asked for, or what an evaluation asks about."
+    )
     deploy_error: str | None = Field(default=None, description="Why there is no such endpoint.")
     rerun_of: str | None = Field(default=None, description="The job that this one repeats.")
     status: Status = "pending"
@@ -165,6 +167,10 @@ class JobFields(BaseModel):
     progress: Progress = Field(default_factory=Progress)
     model: RegisteredModel
     primary_metric: PrimaryMetric | None = None
+    schedule_id: str | None = Field(default=None, description="What evaluates again and again, and made this job.")
+    threshold: float | None = Field(default=None, description="What an evaluation's primary metric must come to.")
+    alarm: bool = Field(default=False, description="Whether it came to less, or to more where less is better.")
+    alarm_reason: str | None = None
     started_at: str | None = None
     ended_at: str | None = None
 

@@ -15,7 +15,7 @@ from lambdas.common.pages import Page
 from lambdas.common.store import EntityStore, iso, now
 from lambdas.common.transactions import Write, transact_in_turn
 from lambdas.datasets import service as datasets
-from lambdas.jobs import failures, limits, runs, scripts
+from lambdas.jobs import alarms, failures, limits, runs, scripts
 from lambdas.jobs import registrations as registrations  # the endpoints call it
 from lambdas.jobs.active import active as active  # the statistics call these
 from lambdas.jobs.outcome import Outcome
@@ -301,7 +301,8 @@ def end(job: Job, outcome: Outcome, reason: str | None = None, /, *, since: Stag
         writes.append(waits.opening(deployment_wait(job.id), job.owner))
     while not job.ended and since in (None, job.stage):
         try:
-            return JOBS.update(job, *writes, *limits.releasing(job), *runs.ended(job, outcome), **changes)
+            counted = [*limits.releasing(job), *runs.ended(job, outcome), *alarms.ended(job, outcome, changes)]
+            return JOBS.update(job, *writes, *counted, **changes)
         except Stale:  # what it is charged for may have changed as well
             job = JOBS.get(job.owner, job.id)
     return job

@@ -6,6 +6,7 @@ are stored before the call they belong to, and an event is only a hint to look a
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 from lambdas.common import aws, objects, waits, workflows
@@ -19,6 +20,7 @@ from lambdas.jobs import (
     evaluations,
     history,
     logs,
+    schedules,
     scripts,
     service,
     training_request,
@@ -113,8 +115,28 @@ def watch(event: Event, context: Any) -> None:
     elif kind == "Step Functions Execution Status Change":
         reconcile_id(event["detail"]["name"])
     else:
+        start_due(clock_of(event))
         waits.reconcile_all("job-", reconcile)
         waits.reconcile_all(scripts.PREFIX, sweep)  # deleted, and the control task did not finish
+
+
+def clock_of(event: Event) -> datetime:
+    """Return when the schedule woke the function."""
+    return datetime.fromisoformat(event["time"]) if "time" in event else datetime.now(UTC)
+
+
+def start_due(now: datetime) -> None:
+    """Have a job made for every schedule that is due; what is lost on the way is due again the next time."""
+    for owner, id in schedules.due(now):
+        payload = json.dumps({"owner": owner, "id": id, "time": now.isoformat()}).encode()
+        aws.client("lambda").invoke(
+            FunctionName=variable("JOBS_SCHEDULE_FUNCTION"), InvocationType="Event", Payload=payload
+        )
+
+
+def schedule(event: Event, context: Any) -> None:
+    """Make the job of a schedule that is due."""
+    schedules.run(event["owner"], event["id"], clock_of(event))
 
 
 def reconcile_id(id: str) -> None:

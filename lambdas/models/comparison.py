@@ -48,9 +48,7 @@ class Comparison(BaseModel):
 def compare(versions: list[ModelVersion]) -> Comparison:
     """Return the versions side by side; parameters that differ come first."""
     figures = [figures_of(version) for version in versions]
-    known: dict[str, Direction] = {
-        v.primary_metric.name: v.primary_metric.direction for v in versions if v.primary_metric
-    }
+    known = directions_of(versions)
     metrics = {
         name: metric_row(name, known.get(name), [found.get(name) for found in figures])
         for name in sorted({name for found in figures for name in found})
@@ -63,6 +61,18 @@ def compare(versions: list[ModelVersion]) -> Comparison:
     return Comparison(
         models=[ModelSummary.of(version) for version in versions], metrics=metrics, parameters=differing_first
     )
+
+
+def directions_of(versions: list[ModelVersion]) -> dict[str, Direction]:
+    """Return which way is better for the figures that the versions, or their evaluations, call primary."""
+    trained = {found.name: found.direction for version in versions if (found := version.primary_metric)}
+    evaluated: dict[str, Direction] = {
+        name_of(found.name, evaluation): found.direction
+        for version in versions
+        for evaluation in version.evaluations
+        if (found := evaluation.primary_metric)
+    }
+    return evaluated | trained
 
 
 def figures_of(version: ModelVersion) -> dict[str, MetricRange]:
@@ -92,7 +102,8 @@ def name_of(metric: str, evaluation: Evaluation) -> str:
 
 def metric_row(name: str, direction: Direction | None, ranges: list[MetricRange | None]) -> MetricRow:
     """Return the row of a figure; without a known direction, its name says which is better."""
-    direction = direction or ("min" if LESS_IS_BETTER.search(name) else "max")
+    metric = name.partition(" on ")[0]  # a dataset's id may hold any letters
+    direction = direction or ("min" if LESS_IS_BETTER.search(metric) else "max")
     values = [
         MetricValue(last=found.last, best=found.min if direction == "min" else found.max) if found else None
         for found in ranges

@@ -217,7 +217,7 @@ def create_workflows() -> dict[str, str]:
 
 
 def create_control() -> dict[str, str]:
-    """Create the function that acts on jobs for the API as one that does nothing; tests call the real one."""
+    """Create the functions that act on jobs and schedules as one that does nothing; tests call the real ones."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as code:
         code.writestr("index.py", "def handler(event, context):\n    pass\n")
@@ -229,7 +229,7 @@ def create_control() -> dict[str, str]:
         Role=role,
         Code={"ZipFile": archive.getvalue()},
     )
-    return {"JOBS_CONTROL_FUNCTION": "jobs-control"}
+    return {"JOBS_CONTROL_FUNCTION": "jobs-control", "JOBS_SCHEDULE_FUNCTION": "jobs-control"}
 
 
 def physical(variable: str) -> str:

@@ -3,24 +3,21 @@
 Run: python -m pytest tests/api/test_evaluations.py
 """
 
-import io
 import json
 import os
-import tarfile
 from collections.abc import Callable
-from typing import Any
 
-import boto3
 import pytest
 
-from lambdas.jobs import evaluations, training_request
-from lambdas.jobs.service import JOBS
+from lambdas.common.ids import new_id
+from lambdas.jobs import training_request
 from lambdas.models import service as models
 from lambdas.models.records import MODELS
 from lambdas.models.schemas import Evaluation
 from tests.api import registry
 from tests.api.client import ApiClient
 from tests.api.datasets import processed
+from tests.api.evaluations import asked, complete, evaluation, serving, trained_model
 from tests.api.jobs import (
     created,
     datasets_handler,
@@ -33,38 +30,15 @@ from tests.api.jobs import (
     texts,
     under_way,
 )
-from tests.api.registrations import make_servable, reference
+from tests.api.registrations import reference
 from tests.units.test_jobs import DEPLOYMENT
 
 Api = Callable[..., ApiClient]
-METRICS = {
-    "primary_metric": {"name": "test_accuracy", "value": 0.9, "direction": "max"},
-    "metrics": {"test_accuracy": 0.9},
-}
 
 
 @pytest.fixture
 def ada(api: Api) -> ApiClient:
     return api("jobs")
-
-
-def trained_model(api: Api, user: ApiClient, target: str = "kind", **fields: Any) -> dict[str, Any]:
-    """Return a version as a tabular job makes it, which predicts a column."""
-    version = registry.ready(api("models", username=user.username), **fields)
-    make_servable(version)
-    MODELS.update(MODELS.get(version["user_id"], version["id"]), parameters={"target": target})
-    return version
-
-
-def asked(user: ApiClient, version: dict[str, Any], dataset: str, **changes: Any) -> Any:
-    body = {"name": "Check", "model": reference(version), "dataset_id": dataset}
-    return user.post("/jobs/evaluations", body | changes)
-
-
-def evaluation(user: ApiClient, version: dict[str, Any], dataset: str) -> dict[str, Any]:
-    answer = asked(user, version, dataset)
-    assert answer.status == 201, answer.body
-    return answer.body
 
 
 def test_an_evaluation_is_a_job_that_holds_model_and_data(api: Api, ada: ApiClient) -> None:
@@ -150,29 +124,13 @@ class TestRefusals:
         assert (answer.status, answer.body["errors"][0]["field"]) == (400, "parameters")
 
 
-def report_of(job: dict[str, Any]) -> None:
-    """Leave in S3 what the container leaves."""
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w:gz") as archive:
-        for name, value in (("manifest.json", {}), ("metrics.json", METRICS)):
-            body = json.dumps(value).encode()
-            member = tarfile.TarInfo(name)
-            member.size = len(body)
-            archive.addfile(member, io.BytesIO(body))
-    key = f"{job['user_id']}/{job['id']}/output/x/output"
-    bucket = os.environ["JOBS_BUCKET"]
-    boto3.client("s3").put_object(Bucket=bucket, Key=f"{key}/output.tar.gz", Body=content.getvalue())
-    JOBS.settle(record(job), artefact=f"s3://{bucket}/{key}/model.tar.gz")
-
-
 def test_what_it_finds_is_kept_with_the_model_once_for_each_dataset(api: Api, ada: ApiClient) -> None:
     version, dataset = trained_model(api, ada), table(ada)
     reader = api("models", username=ada.username)
     for _ in range(2):
         job = evaluation(ada, version, dataset)
-        report_of(job)
         for _ in range(2):  # a step that is repeated
-            evaluations.record(record(job))
+            complete(record(job))
         seen = ada.get(f"/jobs/{job['id']}").body
         assert (seen["status"], seen["primary_metric"]["value"]) == ("completed", 0.9)
         assert seen["progress"]["metrics"] == {"test_accuracy": 0.9}
@@ -207,3 +165,39 @@ def test_the_newest_evaluations_are_kept(api: Api, ada: ApiClient) -> None:
         models.record_evaluation(ada.username, version["id"], one)
     kept = [one.dataset_version for one in MODELS.get(ada.username, version["id"]).evaluations]
     assert kept == list(range(3, 23))
+
+
+def test_a_figure_past_its_threshold_is_an_alarm_of_the_job(api: Api, ada: ApiClient) -> None:
+    version, dataset = trained_model(api, ada), table(ada)
+    for threshold, reason in ((0.9, None), (0.91, "test_accuracy is 0.9, below the threshold of 0.91.")):
+        job = asked(ada, version, dataset, threshold=threshold).body
+        complete(record(job), 0.9)
+        seen = ada.get(f"/jobs/{job['id']}").body
+        assert (seen["alarm"], seen["alarm_reason"]) == (reason is not None, reason)
+    for wrong in ("much", 1e300):
+        answer = asked(ada, version, dataset, threshold=wrong)
+        assert (answer.status, answer.body["errors"][0]["field"]) == (400, "threshold")
+
+
+def test_an_endpoint_stands_for_the_version_that_it_serves(api: Api, ada: ApiClient) -> None:
+    version, dataset, endpoint = trained_model(api, ada), table(ada), new_id("ep")
+    about = {"name": "Check", "dataset_id": dataset, "endpoint_id": endpoint}
+    assert ada.post("/jobs/evaluations", about).status == 404
+    serving(ada.username, endpoint, version)
+    made = ada.post("/jobs/evaluations", about)
+    assert made.status == 201, made.body
+    assert (made.body["endpoint_id"], made.body["model"]["id"]) == (endpoint, version["id"])
+    assert api("jobs").post("/jobs/evaluations", about | {"dataset_id": table(ada)}).status == 404
+    for wrong in (about | {"model": reference(version)}, {"name": "Check", "dataset_id": dataset}):
+        answer = ada.post("/jobs/evaluations", wrong)
+        assert (answer.status, "either model or endpoint_id" in answer.body["errors"][0]["message"]) == (400, True)
+
+
+def test_models_of_every_type_that_is_trained_here_are_evaluated(api: Api, ada: ApiClient) -> None:
+    version = trained_model(api, ada)
+    stored = MODELS.get(ada.username, version["id"])
+    MODELS.update(stored, image="huggingface", training_type="llm", parameters={})
+    job = evaluation(ada, version, texts(ada))
+    assert (job["training_type"], record(job).column_mapping) == ("llm", {"text": "text"})
+    MODELS.update(MODELS.get(ada.username, version["id"]), training_type="custom")
+    assert asked(ada, version, texts(ada)).status == 409

@@ -1,11 +1,12 @@
 """Evaluation of classifiers by the huggingface image: on what training held out it finds training's own figures.
 
+The other types' evaluation is tested where their training is.
+
 `pytest tests/containers/test_huggingface_evaluation.py`
 """
 
 import csv
 import io
-import json
 from pathlib import Path
 
 import pytest
@@ -71,11 +72,3 @@ def test_the_figures_are_those_of_training_where_the_examples_are_the_same(
     assert "does not know: 'neutral'" in other.failure
     events = [(line["event"], line["metrics"]) for line in progress_lines(done.stdout) if line["event"] == "final"]
     assert events[0][1] == pytest.approx(found["metrics"])
-
-
-def test_a_type_that_is_not_evaluated_says_so(trained: dict[str, Job], tmp_path: Path) -> None:
-    job = Job(tmp_path, trained["texts"].image).evaluates(trained["texts"], table(trained=False))
-    config = job.json("input/data/config/config.json") | {"training_type": "ner"}
-    job.put("input/data/config/config.json", json.dumps(config))
-    assert job.run().returncode == 1
-    assert "cannot be evaluated yet" in job.failure

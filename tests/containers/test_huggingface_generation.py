@@ -239,3 +239,30 @@ def test_a_base_model_learns_on(picture_model: Job, tmp_path: Path, method: str)
     assert found["test_loss"] < found["test_untrained_loss"] * 1.1
     assert (tmp_path / "model/adapter").is_dir() == (method == "lora")
     assert not list((tmp_path / "model").rglob("*.bin"))
+
+
+def test_an_evaluation_finds_the_perplexity_of_training(language_model: Job, tmp_path: Path) -> None:
+    asked = Job(tmp_path, language_model.image).evaluates(language_model)
+    rows = [data.as_messages(row) for row in data.conversations(400)]
+    asked.put("input/data/train/data.jsonl", data.jsonl([row for row in rows if row["split"] == "test"]))
+    found, known = asked.trained().json("output/data/metrics.json"), language_model.json("model/metrics.json")
+    assert found["primary_metric"]["name"] == "test_perplexity"
+    assert found["metrics"].keys() == known["metrics"].keys()
+    for name in ("test_perplexity", "test_loss"):
+        assert found["metrics"][name] == pytest.approx(known["metrics"][name], rel=1e-3)
+    assert found["samples"] == known["samples"]
+
+
+def test_an_evaluation_finds_the_noise_that_training_found(picture_model: Job, tmp_path: Path) -> None:
+    asked = Job(tmp_path, picture_model.image).evaluates(picture_model)
+    archive, captions = data.pictures(64)
+    asked.put("input/data/train/pictures.zip", archive)
+    held_out = [line for line in captions.splitlines(keepends=True) if json.loads(line)["split"] == "test"]
+    asked.put("input/data/examples/examples.jsonl", "".join(held_out))
+    found, known = asked.trained().json("output/data/metrics.json"), metrics(picture_model)
+    assert found["primary_metric"] == {
+        "name": "test_loss",
+        "value": pytest.approx(known["test_loss"], rel=1e-3),
+        "direction": "min",
+    }
+    assert found["metrics"]["test_baseline_loss"] == known["test_baseline_loss"]

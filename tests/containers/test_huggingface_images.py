@@ -16,6 +16,7 @@ from tests.containers.huggingface_jobs import run_together
 from tests.containers.image_data import png, put_images, shape_images, shuffled, striped_images, zipped
 from tests.containers.jobs import Job, progress_lines
 
+OF_EVALUATION = "output/data/metrics.json"
 MAPPING = {"image": "file_name"}
 STRIPES = striped_images(180)
 CLASSIFIER = {
@@ -25,7 +26,11 @@ CLASSIFIER = {
     "epochs": 2,
     "augmentation": False,  # a cut would stretch the stripes
 }
-SHAPES = shape_images(100)
+LEARNED = 80  # images of 100; the others are held out
+SHAPES = [
+    ({**listed, "split": "test" if number >= LEARNED else "train"}, image)
+    for number, (listed, image) in enumerate(shape_images(100))
+]
 DETECTOR = {
     "architecture": "rtdetrv2-tiny",
     "image_size": 64,
@@ -195,3 +200,21 @@ def test_two_processes_have_the_loss_of_one(
     assert sum(line["event"] == "final" for line in progress_lines(done.stdout)) == 1
     losses = [job.json("model/metrics.json")["history"][0]["train_loss"] for job in (one, two, summed)]
     assert losses == pytest.approx([losses[0]] * 3, rel=0.1)
+
+
+def test_an_evaluation_finds_the_figures_of_training(detector: Job, tmp_path: Path) -> None:
+    asked, other = (Job(tmp_path / name, detector.image).evaluates(detector) for name in ("asked", "other"))
+    put_images(asked, SHAPES[LEARNED:])
+    listed, image = SHAPES[LEARNED]
+    stranger = {**listed, "objects": {"bbox": [[1, 1, 9, 9]], "category": ["star"]}}
+    put_images(other, [(stranger, image)])
+    assert run_together([asked, other]).returncode == 1, "the last one has a class that the model does not know"
+    assert "does not know: 'star'" in other.failure
+    found, known = (job.json(name) for job, name in ((asked, OF_EVALUATION), (detector, "model/metrics.json")))
+    assert found["metrics"].keys() == known["metrics"].keys()
+    for name in known["metrics"].keys() - {"test_baseline_map"}:  # which training takes from its other images
+        assert found["metrics"][name] == pytest.approx(known["metrics"][name], abs=1e-3), name
+    assert found["per_class"] == [
+        {name: pytest.approx(value, abs=1e-3) if name.startswith("average") else value for name, value in one.items()}
+        for one in known["per_class"]
+    ]

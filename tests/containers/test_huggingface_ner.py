@@ -15,6 +15,7 @@ from tests.containers.entity_data import jsonl, shuffled, tagged_sentences
 from tests.containers.huggingface_jobs import run_together
 from tests.containers.jobs import Job
 
+LEARNED = 320  # sentences of 400; the others are held out
 TINY = {"architecture": "bert-tiny", "learning_rate": 1e-3, "epochs": 6, "max_length": 64}
 
 
@@ -27,7 +28,10 @@ def prepared(folder: Path, image: Image, rows: list, **parameters: object) -> Jo
 @pytest.fixture(scope="module")
 def job(huggingface_image: Image, tmp_path_factory: pytest.TempPathFactory) -> Job:
     """A trained finder of people and places."""
-    return prepared(tmp_path_factory.mktemp("entities"), huggingface_image, tagged_sentences(400)).trained()
+    rows = tagged_sentences(400)
+    for number, row in enumerate(rows):
+        row["split"] = "test" if number >= LEARNED else "train"
+    return prepared(tmp_path_factory.mktemp("entities"), huggingface_image, rows).trained()
 
 
 def test_it_beats_knowing_each_words_usual_tag(job: Job) -> None:
@@ -109,3 +113,20 @@ def test_two_processes_have_the_loss_of_one(job: Job, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     first, alone = (one.json("model/metrics.json")["history"][0]["train_loss"] for one in (two, job))
     assert first == pytest.approx(alone, rel=0.05)
+
+
+def test_an_evaluation_finds_the_figures_of_training(job: Job, tmp_path: Path) -> None:
+    asked, other = (Job(tmp_path / name, job.image).evaluates(job) for name in ("asked", "other"))
+    held_out = tagged_sentences(400)[LEARNED:]
+    asked.put("input/data/train/sentences.jsonl", jsonl(held_out))
+    unknown = {"tokens": ["Acme", "grows"], "tags": ["B-ORG", "O"]}
+    other.put("input/data/train/sentences.jsonl", jsonl([*held_out, unknown]))
+    done = run_together([asked, other])
+    assert done.returncode == 1, "the last one has a tag that the model does not know"
+    assert "does not know: 'B-ORG'" in other.failure
+    found, known = asked.json("output/data/metrics.json"), job.json("model/metrics.json")
+    assert found["metrics"].keys() == known["metrics"].keys()
+    for name in known["metrics"].keys() - {"test_baseline_f1"}:  # which training takes from its other sentences
+        assert found["metrics"][name] == pytest.approx(known["metrics"][name], abs=1e-3), name
+    assert found["confusion_matrix"] == known["confusion_matrix"]
+    assert not list((asked.base / "model").glob("*.safetensors")), "an evaluation makes no model"

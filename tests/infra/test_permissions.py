@@ -151,7 +151,7 @@ def test_a_stage_reads_the_buckets_it_imports_from_and_none_where_it_has_none(
         }
 
     everything = stage_of("everything")
-    roles = {"Datasets", "DatasetsImport", "Jobs", "TrainingExecution", "Processing"}
+    roles = {"Datasets", "DatasetsImport", "Jobs", "JobsSchedule", "TrainingExecution", "Processing"}
     assert readers(everything, "arn:<AWS::Partition>:s3:::raw-data") == roles
     assert readers(everything, "arn:<AWS::Partition>:s3:::raw.data.two/*") == roles | {"DatasetsProfile"}
     buckets = {

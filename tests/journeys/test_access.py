@@ -78,6 +78,13 @@ MATRIX = {
     "GET /jobs": (401, 401, 200, 200, 200, 200),
     "POST /jobs/batch": (401, 401, 403, 200, 200, 200),
     "POST /jobs/evaluations": (401, 401, 403, 201, 404, 201),
+    "POST /jobs/evaluations/schedules": (401, 401, 403, 201, 404, 404),  # it would act as its owner, not as an admin
+    "GET /jobs/evaluations/schedules": (401, 401, 200, 200, 200, 200),
+    "GET /jobs/evaluations/schedules/{id}": (401, 401, 404, 200, 404, 200),
+    "PATCH /jobs/evaluations/schedules/{id}": (401, 401, 403, 200, 404, 200),
+    "POST /jobs/evaluations/schedules/{id}/pause": (401, 401, 403, 200, 404, 200),
+    "POST /jobs/evaluations/schedules/{id}/resume": (401, 401, 403, 200, 404, 200),
+    "DELETE /jobs/evaluations/schedules/{id}": (401, 401, 403, 204, 404, 204),
     "GET /jobs/queue": (401, 401, 200, 200, 200, 200),
     "GET /jobs/usage": (401, 401, 200, 200, 200, 200),
     "GET /training-types": (401, 401, 200, 200, 200, 200),
@@ -123,6 +130,7 @@ SCRIPT = packed({"train.py": ""})
 CONFIG = b'{"layers": 3}'
 IMPORTED = "acme/matrix"
 FILES = [{"filename": "config.json", "size": len(CONFIG)}]
+SELDOM = "cron(0 0 29 2 ? *)"
 GROUPS = {"viewer": "viewer", "owner": None, "another member": None, "admin": "admin"}
 
 
@@ -145,6 +153,7 @@ class Estate:
         self.unfinished_script = owner.call("POST", "/jobs/scripts", {"name": "Mine", "size": len(SCRIPT)})["id"]
         self.unservable = f"gone-{secrets.token_hex(4)}"
         copy_unservable_model(self.records, self.user_id, job["model"]["id"], self.unservable)
+        self.schedule = self.new_schedule()
 
     def path(self, operation: str) -> str:
         """Return the path of an operation, which names something of the owner's."""
@@ -165,6 +174,8 @@ class Estate:
             "DELETE /datasets/{id}": lambda: self.new_dataset(upload=False),
             "POST /datasets/{id}/versions": lambda: self.unfinished,
             "GET /jobs/scripts/{id}/upload": lambda: self.unfinished_script,
+            **{operation: lambda: self.schedule for operation in MATRIX if "/schedules/{id}" in operation},
+            "DELETE /jobs/evaluations/schedules/{id}": self.new_schedule,
             "POST /jobs/scripts/{id}/complete": self.new_script,
             "DELETE /jobs/scripts/{id}": self.new_script,
             "DELETE /jobs/{id}": lambda: self.records.copy("jobs", self.user_id, self.job["id"]),
@@ -224,6 +235,8 @@ class Estate:
                 "model": {"user_id": self.user_id, "model_id": self.model},
                 "dataset_id": self.dataset["id"],
             },
+            "POST /jobs/evaluations/schedules": self.repeated,
+            "PATCH /jobs/evaluations/schedules/{id}": lambda: {"name": "Changed"},
             "PATCH /jobs/{id}": lambda: {"name": "Changed"},
             "POST /jobs/scripts": lambda: {"name": "Asked", "size": len(SCRIPT)},
             "POST /register": lambda: {
@@ -273,6 +286,15 @@ class Estate:
         script = self.owner.call("POST", "/jobs/scripts", {"name": "Mine", "size": len(SCRIPT)})
         self.owner.upload_parts(SCRIPT, script["upload"])
         return script["id"]
+
+    def repeated(self) -> dict[str, Any]:
+        """Return the body that makes a schedule."""
+        model = {"user_id": self.user_id, "model_id": self.model}
+        return {"name": "Asked", "model": model, "dataset_id": self.dataset["id"], "schedule": SELDOM}
+
+    def new_schedule(self) -> str:
+        """Make a schedule of the owner's; return its id."""
+        return self.owner.call("POST", "/jobs/evaluations/schedules", self.repeated())["id"]
 
     def refresh_token(self) -> str:
         """Return a refresh token of a session of its own."""

@@ -1,11 +1,14 @@
 """A trained model is evaluated on another data set, in the same queues: `pytest tests/journeys/test_evaluation.py`."""
 
+import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from local.api_client import ApiClient
-from tests.journeys.conftest import ENDED, upload
+from tests.journeys.conftest import ENDED, invoke, upload
+from tests.platform import Platform
 
 
 def test_a_model_is_evaluated_and_its_figures_are_kept_with_it(
@@ -36,3 +39,40 @@ def test_a_model_is_evaluated_and_its_figures_are_kept_with_it(
     assert [value["last"] for value in row["values"]] == [wrong["primary_metric"]["value"]] * 2
     listed = [job["id"] for job in member.call("GET", "/jobs?kind=evaluation")["items"]]
     assert listed[:2] == [wrong["id"], right["id"]]
+
+
+def test_a_schedule_raises_an_alarm_and_ends_it_by_a_moved_clock(
+    platform: Platform, member: ApiClient, trained: dict[str, Any]
+) -> None:
+    events, sqs = platform.client("events"), platform.client("sqs")
+    queue = sqs.create_queue(QueueName="model-alarms")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    pattern = {"source": ["slipway.local"], "detail": {"user_id": [member.username]}}
+    events.put_rule(Name="model-alarms", EventPattern=json.dumps(pattern))
+    events.put_targets(Rule="model-alarms", Targets=[{"Id": "queue", "Arn": arn}])
+    model = {"model_id": trained["model"]["model_id"], "version": trained["model"]["version"]}
+    asked = {"name": "Daily", "model": model, "dataset_id": trained["dataset_id"], "schedule": "rate(1 day)"}
+    url = "/jobs/evaluations/schedules"
+    schedule = member.call("POST", url, asked | {"threshold": 2})
+    url = f"{url}/{schedule['id']}"
+
+    def run(passed: timedelta) -> dict[str, Any]:
+        clock = (datetime.now(UTC) + passed).isoformat(timespec="seconds")
+        before = member.call("GET", url)["last_job_id"]
+        invoke(platform, "jobs_watch", {"detail-type": "Scheduled Event", "time": clock})
+        *_, seen = member.follow(url, lambda found: found["last_job_id"] != before)
+        assert member.wait(f"/jobs/{seen['last_job_id']}", *ENDED)["status"] == "completed"
+        return member.call("GET", url)
+
+    raised = run(timedelta(minutes=1))
+    assert (raised["alarm"], raised["last_status"]) == (True, "completed")
+    assert "below the threshold of 2" in raised["alarm_reason"]
+    member.call("PATCH", url, {"threshold": 0.9})
+    assert run(timedelta(days=1, minutes=1))["alarm"] is False
+    found = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
+    assert [json.loads(message["Body"])["detail"]["state"] for message in found] == ["ALARM", "OK"]
+    listed = member.call("GET", f"/jobs?kind=evaluation&schedule_id={schedule['id']}")["items"]
+    assert len(listed) == 2
+    member.call("DELETE", url)
+    events.remove_targets(Rule="model-alarms", Ids=["queue"])
+    events.delete_rule(Name="model-alarms")

@@ -38,6 +38,17 @@ def test_a_primary_metric_says_its_direction_itself():
     assert found.metrics["distance"].best == 1
 
 
+def test_an_evaluations_metric_says_its_direction_whatever_its_dataset_is_called():
+    def evaluated(value: float, name: str, direction: str) -> ModelVersion:
+        metric = {"name": name, "value": value, "direction": direction}
+        about = {"job_id": "job-1", "dataset_id": "ds-01mse", "dataset_version": 2, "at": "2026-01-01T00:00:00.000Z"}
+        return version(evaluations=[about | {"primary_metric": metric, "metrics": {name: value, "test_recall": value}}])
+
+    found = compare([evaluated(0.8, "distance", "min"), evaluated(0.9, "distance", "min")]).metrics
+    assert (found["distance on ds-01mse@2"].direction, found["distance on ds-01mse@2"].best) == ("min", 0)
+    assert (found["test_recall on ds-01mse@2"].direction, found["test_recall on ds-01mse@2"].best) == ("max", 1)
+
+
 def test_last_and_best_come_from_what_was_logged():
     history = [{"epoch": 1, "loss": 0.9}, {"epoch": 2, "loss": 0.1}, {"epoch": 3, "loss": 0.4}]
     ranges = ranges_of(TrainingResults(history=history, metrics={"test_accuracy": 0.7}))

@@ -18,9 +18,17 @@ from transformers import set_seed
 from training_containers.common import checkpoints
 from training_containers.common.contract import TrainingError, read_json_object
 from training_containers.common.parameters import parameter
-from training_containers.huggingface import examples, images, latent_diffusion, pretrained, trainer
+from training_containers.huggingface import evaluating, examples, images, latent_diffusion, pretrained, trainer
 from training_containers.huggingface.encoders import SPECIAL_TOKENS
-from training_containers.huggingface.latent_diffusion import LEVELS, Batches, Denoising, Reconstruction, encode, seeded
+from training_containers.huggingface.latent_diffusion import (
+    LEVELS,
+    Batches,
+    Denoising,
+    Reconstruction,
+    Tokens,
+    encode,
+    seeded,
+)
 from training_containers.huggingface.parameters import LoraParameters
 from training_containers.huggingface.run import Report, Run
 
@@ -29,7 +37,6 @@ WITHOUT_CAPTION = 0.1
 EVALUATIONS = 10
 MOST_MEASURED = 256  # held-out images
 SAMPLES, SAMPLE_STEPS = 4, 25
-Tokens = Callable[[list[str]], torch.Tensor]
 # Attention is where captions meet the image: the layers that are usually adapted.
 ADAPTED = ["to_q", "to_k", "to_v", "to_out.0"]
 STEP, HELD_OUT = 1, 2  # what random numbers are for
@@ -80,26 +87,12 @@ def train(run: Run[Parameters]) -> Report:
         unet.add_adapter(LoraConfig(r=given.lora_r, lora_alpha=given.lora_alpha, target_modules=ADAPTED))
     if given.gradient_checkpointing:
         unet.enable_gradient_checkpointing()
-    precision = [name for name, wanted in trainer.precision(given.mixed_precision).items() if wanted]
-    accelerator = Accelerator(
-        mixed_precision=precision[0] if precision else "no",
-        gradient_accumulation_steps=given.gradient_accumulation,
-        cpu=not torch.cuda.is_available(),
-    )
+    accelerator = accelerated(given)
     device = accelerator.device
     pipeline.to(device)
 
     # ------------------------------------------------------------------------------------------------------ batches
-    files = images.ImageFiles(run.paths.channel("train"))
-
-    def pixels(rows: dict[str, list[Any]]) -> dict[str, Any]:
-        squares = [latent_diffusion.pixels(files.image(place), given.resolution) for place in rows["image"]]
-        return {"pixels": squares, "text": rows["text"]}
-
-    def tokens(texts: list[str]) -> torch.Tensor:
-        found = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")
-        return found["input_ids"].to(device)
-
+    pixels, tokens = reader(run, given.resolution), latent_diffusion.encoder(tokenizer, device)
     training, test = training.with_transform(pixels), test.with_transform(pixels)
     per_step = given.gradient_accumulation
     steps_per_epoch = math.ceil(len(training) / (given.batch_size * per_step * run.processes))
@@ -206,6 +199,45 @@ def train(run: Run[Parameters]) -> Report:
             "rows": {"train": len(training), "test": len(test)},
         },
     )
+
+
+def evaluate(run: Run[Parameters]) -> Report:
+    """Ask a trained model for the noise in the images of the data, of which those that training measures by count."""
+    folder, manifest = evaluating.trained_model(run)
+    data = images.load(run, "text").with_transform(reader(run, manifest["resolution"]))
+    accelerator = accelerated(run.parameters)
+    pipeline = pretrained_pipeline(folder)
+    pipeline.to(accelerator.device)
+    tokens = latent_diffusion.encoder(pipeline.tokenizer, accelerator.device)
+    loss = held_out_loss(run, accelerator, pipeline.vae, Denoising(pipeline), data, tokens)
+    return Report(
+        task="text-to-image",
+        primary_metric="test_loss",
+        direction="min",
+        metrics={**loss, "test_baseline_loss": 1.0},  # of seeing no noise anywhere: its variance
+        manifest={"resolution": manifest["resolution"], "rows": {"test": min(len(data), MOST_MEASURED)}},
+    )
+
+
+def accelerated(given: Parameters) -> Accelerator:
+    """Return what computes, in the numbers that are asked for."""
+    precision = [name for name, wanted in trainer.precision(given.mixed_precision).items() if wanted]
+    return Accelerator(
+        mixed_precision=precision[0] if precision else "no",
+        gradient_accumulation_steps=given.gradient_accumulation,
+        cpu=not torch.cuda.is_available(),
+    )
+
+
+def reader(run: Run[Parameters], resolution: int) -> Callable[[dict[str, list[Any]]], dict[str, Any]]:
+    """Return what reads images as squares of that many pixels, with their captions."""
+    files = images.ImageFiles(run.paths.channel("train"))
+
+    def pixels(rows: dict[str, list[Any]]) -> dict[str, Any]:
+        squares = [latent_diffusion.pixels(files.image(place), resolution) for place in rows["image"]]
+        return {"pixels": squares, "text": rows["text"]}
+
+    return pixels
 
 
 def pretrained_pipeline(base: Path) -> StableDiffusionPipeline:

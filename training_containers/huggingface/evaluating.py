@@ -19,9 +19,7 @@ from training_containers.huggingface.run import LIBRARIES, Report, Run
 
 
 def evaluate(run: Run, module: ModuleType) -> None:
-    """Run the job; raises TrainingError for a type that cannot be evaluated, and for data that does not fit."""
-    if not hasattr(module, "evaluate"):
-        raise TrainingError(f"Models of type {run.job.training_type} cannot be evaluated yet.", "code")
+    """Run the job; raises TrainingError for data that does not fit the model."""
     report: Report = module.evaluate(run)
     primary = {
         "name": report.primary_metric,
@@ -60,11 +58,16 @@ def trained_model(run: Run) -> tuple[Path, dict[str, Any]]:
 
 def with_known_classes(examples: Dataset, role: str, names: list[str]) -> Dataset:
     """Return the examples with the model's class numbers instead of names; raises TrainingError for another class."""
-    if unknown := sorted({str(name) for name in examples.unique(role)} - set(names)):
-        raise TrainingError(f"Column '{role}' has a class that the model does not know: {unknown[0]!r}.")
+    refuse_unknown(role, {str(name) for name in examples.unique(role)}, names)
     numbers = {name: number for number, name in enumerate(names)}
     coded = examples.map(lambda row: {role: numbers[str(row[role])]})
     return coded.cast_column(role, ClassLabel(names=names))
+
+
+def refuse_unknown(role: str, found: set[str], names: list[str]) -> None:
+    """Raise TrainingError for a class among those found that is none of the model's."""
+    if unknown := sorted(found - set(names)):
+        raise TrainingError(f"Column '{role}' has a class that the model does not know: {unknown[0]!r}.")
 
 
 def classification(task: str, logits: Any, labels: Any, names: list[str]) -> Report:

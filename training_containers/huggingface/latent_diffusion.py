@@ -1,6 +1,6 @@
 """The parts of Stable Diffusion as they are trained: images to codes and back, and the removal of noise from codes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ KL_WEIGHT = 1e-6
 # Noise levels at which held-out images are measured, as shares of the schedule.
 LEVELS = (0.125, 0.375, 0.625, 0.875)
 TEXT_LENGTH = 77  # tokens, as in every Stable Diffusion
+Tokens = Callable[[list[str]], torch.Tensor]
 
 
 def fresh(architecture: str, tokenizer: PreTrainedTokenizerBase, resolution: int) -> StableDiffusionPipeline:
@@ -151,3 +152,13 @@ def pixels(image: Image.Image, resolution: int) -> torch.Tensor:
     """Return the middle square of an image as numbers from -1 to 1, of shape (3, resolution, resolution)."""
     square = ImageOps.fit(image, (resolution, resolution), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1).float() / 127.5 - 1.0
+
+
+def encoder(tokenizer: PreTrainedTokenizerBase, device: torch.device) -> Tokens:
+    """Return what makes tokens of captions."""
+
+    def tokens(texts: list[str]) -> torch.Tensor:
+        found = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")
+        return found["input_ids"].to(device)
+
+    return tokens

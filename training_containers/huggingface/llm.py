@@ -11,14 +11,14 @@ from accelerate.utils import send_to_device
 from datasets import Dataset
 from peft import PeftModel
 from torch.utils.data import DataLoader
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase, set_seed
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase, set_seed
 from transformers.utils import is_flash_attn_2_available, is_liger_kernel_available
 from trl import SFTConfig, SFTTrainer
 from trl.chat_template_utils import get_training_chat_template
 
 from training_containers.common.contract import TrainingError
 from training_containers.common.parameters import parameter
-from training_containers.huggingface import conversations, examples, pretrained, trainer
+from training_containers.huggingface import conversations, evaluating, examples, pretrained, trainer
 from training_containers.huggingface.decoders import ARCHITECTURES, SPECIAL_TOKENS, VOCABULARY, adapter
 from training_containers.huggingface.length_grouped import LengthGrouped
 from training_containers.huggingface.parameters import LoraParameters
@@ -123,6 +123,46 @@ def train(run: Run[Parameters]) -> Report:
             "max_length": training_loop.args.max_length,
             "rows": {"train": len(training), "test": len(test)},
         },
+    )
+
+
+def evaluate(run: Run[Parameters]) -> Report:
+    """Ask a trained model how likely every example of the data is."""
+    folder, manifest = evaluating.trained_model(run)
+    data, form = conversations.load(run)
+    if examples.SPLIT in data.column_names:
+        data = data.remove_columns(examples.SPLIT)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    fast = fast_settings(trainer.precision(run.parameters.mixed_precision), packing=False)
+    asked = FineTuning(
+        model=AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=fast.attention),
+        args=trainer.arguments(
+            run,
+            SFTConfig,
+            eval_strategy="no",
+            max_length=manifest["max_length"],
+            assistant_only_loss=form == ("messages",) and knows_its_answers(run, tokenizer),
+            **fast.arguments,
+        ),
+        train_dataset=data,  # which it asks for, and does not learn from here
+        eval_dataset=data,
+        processing_class=tokenizer,
+    )
+    if not len(asked.eval_dataset):
+        raise TrainingError("No example has anything to measure within the model's max_length tokens.")
+    loss = log_loss(run, asked)
+    baseline = unigram_loss(asked.eval_dataset, asked.eval_dataset, asked.model.config.vocab_size)
+    return Report(
+        task="text-generation",
+        primary_metric="test_perplexity",
+        direction="min",
+        metrics={
+            "test_perplexity": perplexity(loss),
+            "test_loss": loss,
+            "test_baseline_perplexity": perplexity(baseline),  # from these very examples
+        },
+        plots={"samples": continuations(run, asked, data, form, tokenizer)},
+        manifest={"form": " and ".join(form), "rows": {"test": len(data)}},
     )
 
 

@@ -1,5 +1,6 @@
 """Named entities: a list of words, and a tag for each that says where an entity begins and goes on."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +11,13 @@ from transformers import (
     AutoTokenizer,
     DataCollatorForTokenClassification,
     EvalPrediction,
+    PreTrainedTokenizerBase,
+    Trainer,
     set_seed,
 )
 
 from training_containers.common.parameters import parameter
-from training_containers.huggingface import entities, examples, pretrained, trainer
+from training_containers.huggingface import entities, evaluating, examples, pretrained, trainer
 from training_containers.huggingface.encoders import ARCHITECTURES, SPECIAL_TOKENS
 from training_containers.huggingface.length_grouped import LengthGrouped
 from training_containers.huggingface.parameters import TrainingParameters
@@ -39,7 +42,6 @@ def train(run: Run[Parameters]) -> Report:
     data = examples.load(run.paths.channel("train"), run.job.column_mapping, "tokens", "tags")
     data, labels = entities.with_tags(run, data)
     training, test = examples.split(run, data)
-    numbers = {label: number for number, label in enumerate(labels)}
 
     # -------------------------------------------------------------------------------------------------------- model
     set_seed(given.seed)
@@ -66,16 +68,7 @@ def train(run: Run[Parameters]) -> Report:
     tokenizer.model_max_length = min(given.max_length, tokenizer.model_max_length, model.config.max_position_embeddings)
 
     # ----------------------------------------------------------------------------------------------------- training
-    def tokens(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        parts = entities.parts(tokenizer, rows["tokens"])
-        tags = [
-            [entities.NO_TAG if word is None else numbers[rows["tags"][row][word]] for word in words]
-            for row, words in zip(parts["row"], parts["words"], strict=True)
-        ]
-        return {"input_ids": parts["input_ids"], "attention_mask": parts["attention_mask"], "labels": tags}
-
-    def best(logits: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
-        return logits.argmax(dim=-1)  # all that is measured by, and small
+    tokens = encoder(tokenizer, labels)
 
     def measured(answers: EvalPrediction) -> dict[str, float]:
         return entities.measure(*entities.tag_lists(answers, labels))
@@ -115,3 +108,54 @@ def train(run: Run[Parameters]) -> Report:
             "rows": {"train": len(training), "test": len(test)},
         },
     )
+
+
+def evaluate(run: Run[Parameters]) -> Report:
+    """Ask a trained model about every sentence of the data."""
+    folder, manifest = evaluating.trained_model(run)
+    labels = manifest["labels"]
+    data = examples.load(run.paths.channel("train"), run.job.column_mapping, "tokens", "tags")
+    data, found = entities.with_tags(run, data)
+    evaluating.refuse_unknown("tags", set(found), labels)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.model_max_length = manifest["max_length"]
+    asked = Trainer(
+        model=AutoModelForTokenClassification.from_pretrained(folder),
+        args=trainer.arguments(run, eval_strategy="no"),
+        data_collator=DataCollatorForTokenClassification(tokenizer),
+        processing_class=tokenizer,
+        preprocess_logits_for_metrics=best,
+    )
+    tokenized = data.map(encoder(tokenizer, labels), batched=True, remove_columns=data.column_names)
+    truth, answers = entities.tag_lists(asked.predict(tokenized), labels)
+    figures = entities.measure(truth, answers)
+    # Each word's usual tag is taken from these very sentences: those that trained the model are not here.
+    figures["baseline_f1"] = entities.measure(data["tags"], entities.usual(data, data["tokens"]))["f1"]
+    return Report(
+        task="token-classification",
+        primary_metric="test_f1",
+        direction="max",
+        metrics={f"test_{name}": value for name, value in figures.items()},
+        plots=entities.plots(truth, answers, labels),
+        manifest={"rows": {"test": len(data)}},
+    )
+
+
+def encoder(tokenizer: PreTrainedTokenizerBase, labels: list[str]) -> Callable[[dict[str, list[Any]]], dict[str, Any]]:
+    """Return what makes tokens of sentences, and numbers of their tags."""
+    numbers = {label: number for number, label in enumerate(labels)}
+
+    def tokens(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        parts = entities.parts(tokenizer, rows["tokens"])
+        tags = [
+            [entities.NO_TAG if word is None else numbers[rows["tags"][row][word]] for word in words]
+            for row, words in zip(parts["row"], parts["words"], strict=True)
+        ]
+        return {"input_ids": parts["input_ids"], "attention_mask": parts["attention_mask"], "labels": tags}
+
+    return tokens
+
+
+def best(logits: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+    """Return the likeliest tag of each token: all that is measured by, and small."""
+    return logits.argmax(dim=-1)

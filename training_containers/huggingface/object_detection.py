@@ -1,6 +1,7 @@
 """Object detection: an image, and boxes around the objects in it, each with its class."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,15 @@ from transformers import (
 
 from training_containers.common.contract import TrainingError
 from training_containers.common.parameters import parameter
-from training_containers.huggingface import augmentation, box_evaluation, examples, images, pretrained, trainer
+from training_containers.huggingface import (
+    augmentation,
+    box_evaluation,
+    evaluating,
+    examples,
+    images,
+    pretrained,
+    trainer,
+)
 from training_containers.huggingface.parameters import TrainingParameters
 from training_containers.huggingface.run import Report, Run
 
@@ -146,11 +155,6 @@ def train(run: Run[Parameters]) -> Report:
         pairs = [varied(*pair) for pair in zip(rows["image"], rows["annotations"], strict=True)]
         return {"image": [image for image, _ in pairs], "annotations": [one for _, one in pairs]}
 
-    def batch(rows: list[dict[str, Any]]) -> dict[str, Any]:
-        pictures, targets = [row["image"] for row in rows], [row["annotations"] for row in rows]
-        made = processor(pictures, annotations=targets, return_tensors="pt")
-        return {**made, "labels": [dict(label) for label in made["labels"]]}
-
     def measured(answers: EvalPrediction) -> dict[str, float]:
         boxes = box_evaluation.rows(answers.predictions, answers.label_ids)
         return box_evaluation.measure(boxes, truth, labels)[0]
@@ -161,7 +165,7 @@ def train(run: Run[Parameters]) -> Report:
         args=trainer.arguments(run, remove_unused_columns=False, max_grad_norm=0.1),
         train_dataset=training.with_transform(read_varied if given.augmentation else read),
         eval_dataset=test.with_transform(read),
-        data_collator=batch,
+        data_collator=collator(processor),
         processing_class=processor,
         compute_metrics=measured,
     )
@@ -197,3 +201,53 @@ def varied(image: Image.Image, annotations: dict[str, Any]) -> tuple[Image.Image
     image, boxes = augmentation.varied_with_boxes(image, [one["bbox"] for one in objects])
     moved = [{**one, "bbox": bbox} for one, bbox in zip(objects, boxes, strict=True)]
     return image, {**annotations, "annotations": moved}
+
+
+def evaluate(run: Run[Parameters]) -> Report:
+    """Ask a trained model about every image of the data."""
+    folder, manifest = evaluating.trained_model(run)
+    labels = manifest["labels"]
+    data = images.load(run, "objects")
+    evaluating.refuse_unknown("objects", {str(name) for one in data["objects"] for name in one["category"]}, labels)
+    numbers = {name: number for number, name in enumerate(labels)}
+    truth = [box_evaluation.annotations(row, one, numbers) for row, one in enumerate(data["objects"])]
+    if not any(image["annotations"] for image in truth):
+        raise TrainingError("No image has an object: there is nothing to measure by.")
+    files = images.ImageFiles(run.paths.channel("train"))
+
+    def read(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        pictures = [files.image(place) for place in rows["image"]]
+        return {"image": pictures, "annotations": [truth[row] for row in rows["row"]]}
+
+    processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
+    asked = DetectionTrainer(
+        model=AutoModelForObjectDetection.from_pretrained(folder),
+        args=trainer.arguments(run, eval_strategy="no", remove_unused_columns=False),
+        data_collator=collator(processor),
+        processing_class=processor,
+    )
+    rows = data.remove_columns("objects").add_column("row", np.arange(len(data)))
+    answers = asked.predict(rows.with_transform(read))
+    figures, each = box_evaluation.measure(box_evaluation.rows(answers.predictions, answers.label_ids), truth, labels)
+    # Boxes that look at no image are made from these very ones: those that trained the model are not here.
+    blind = box_evaluation.blind(truth, [image["image_id"] for image in truth])
+    figures["baseline_map"] = box_evaluation.measure(blind, truth, labels)[0]["map"]
+    return Report(
+        task="object-detection",
+        primary_metric="test_map",
+        direction="max",
+        metrics={f"test_{name}": value for name, value in figures.items()},
+        plots={"per_class": each},
+        manifest={"rows": {"test": len(data)}},
+    )
+
+
+def collator(processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+    """Return what makes a batch of images with their objects."""
+
+    def batch(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        pictures, targets = [row["image"] for row in rows], [row["annotations"] for row in rows]
+        made = processor(pictures, annotations=targets, return_tensors="pt")
+        return {**made, "labels": [dict(label) for label in made["labels"]]}
+
+    return batch

@@ -17,10 +17,10 @@ from urllib.parse import unquote
 SAGEMAKER_NAMES = {  # request member -> resource type; the first member that the operation is about comes first
     "TrainingJobName": "training-job",
     "ProcessingJobName": "processing-job",
+    "InferenceComponentName": "inference-component",
     "EndpointName": "endpoint",
     "EndpointConfigName": "endpoint-config",
     "ModelName": "model",
-    "InferenceComponentName": "inference-component",
 }
 
 

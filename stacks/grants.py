@@ -7,11 +7,12 @@ No API function may create anything at SageMaker or Batch or pass a role: only t
 
 ANYWHERE = "*"  # only for actions that IAM knows no resource type for
 
-# Who scales an endpoint's variant must be allowed what Application Auto Scaling does for them (SageMaker, "Auto scaling
-# prerequisites").
+# Who scales an endpoint's variant, or a component's copies, must be allowed what Application Auto Scaling does for them
+# (SageMaker, "Auto scaling prerequisites").
 SCALING = [
     ("application-autoscaling: RegisterScalableTarget PutScalingPolicy DeregisterScalableTarget", "scalable-targets"),
     ("sagemaker: UpdateEndpointWeightsAndCapacities", "endpoints"),
+    ("sagemaker: UpdateInferenceComponentRuntimeConfig", "inference-components"),
     ("cloudwatch: PutMetricAlarm DescribeAlarms DeleteAlarms", "scaling-alarms"),
     ("iam: CreateServiceLinkedRole", "scaling-role"),
 ]
@@ -218,13 +219,14 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("states: StartExecution", "teardown-workflow"),
         ("states: StartExecution", "sleep-workflow"),
         ("sagemaker: InvokeEndpoint InvokeEndpointAsync", "endpoints"),
+        ("sagemaker: InvokeEndpoint", "inference-components"),
         ("sts: AssumeRole", "token-role"),
         ("cloudwatch: GetMetricData", ANYWHERE),
         ("logs: FilterLogEvents", "endpoint-logs"),
     ],
     "endpoints_deploy": [
         ("dynamodb: GetItem UpdateItem DeleteItem", "endpoints-table"),
-        ("dynamodb: UpdateItem DeleteItem", "waits-table"),
+        ("dynamodb: GetItem UpdateItem DeleteItem", "waits-table"),
         ("dynamodb: UpdateItem", "models-table"),
         ("sagemaker: CreateModel DeleteModel AddTags", "endpoint-models"),
         (
@@ -232,6 +234,13 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
             "endpoint-configs",
         ),
         ("sagemaker: CreateEndpoint UpdateEndpoint DescribeEndpoint DeleteEndpoint AddTags", "endpoints"),
+        ("sagemaker: CreateInferenceComponent", "endpoints"),
+        (
+            "sagemaker: CreateInferenceComponent UpdateInferenceComponent DescribeInferenceComponent "
+            "DeleteInferenceComponent AddTags",
+            "inference-components",
+        ),
+        ("states: SendTaskSuccess", ANYWHERE),  # an update of a component, of which no event comes
         ("cloudwatch: PutMetricAlarm DeleteAlarms", "endpoint-alarms"),
         *SCALING,
         ("logs: PutRetentionPolicy", "endpoint-logs"),
@@ -278,7 +287,8 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("sagemaker: DeleteModel", "endpoint-models"),
         ("sagemaker: DeleteEndpointConfig", "endpoint-configs"),
         ("sagemaker: DescribeEndpoint DeleteEndpoint", "endpoints"),
-        ("cloudwatch: DeleteAlarms", "endpoint-alarms"),
+        ("sagemaker: DescribeInferenceComponent DeleteInferenceComponent", "inference-components"),
+        ("cloudwatch: PutMetricAlarm DeleteAlarms", "endpoint-alarms"),
         *SCALING,
         ("logs: PutRetentionPolicy", "endpoint-logs"),
         ("s3: ListBucket", "jobs-bucket"),

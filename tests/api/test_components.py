@@ -3,19 +3,17 @@
 Run: python -m pytest tests/api/test_components.py
 """
 
-import base64
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
 import pytest
 
-from lambdas.endpoints import token
+from lambdas.endpoints import tasks
 from tests.api.client import ApiClient
 from tests.api.component_serving import SERVE, ZERO, ComponentServing
 from tests.api.sagemaker import our_sagemaker
-from tests.api.serving import names_of
+from tests.api.serving import VERSIONS, names_of
 from tests.api.test_endpoint_changes import replace
 from tests.local.services import ServicesProcess, until
 
@@ -29,14 +27,19 @@ def sagemaker(stage: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield services
 
 
+@pytest.fixture(scope="module")
+def user(sagemaker: ServicesProcess, api: Callable[..., ApiClient]) -> ComponentServing:
+    return ComponentServing(sagemaker, api)
+
+
 @pytest.fixture
-def serving(sagemaker: ServicesProcess, api: Callable[..., ApiClient]) -> Iterator[ComponentServing]:
+def serving(user: ComponentServing) -> Iterator[ComponentServing]:
     """A user whose endpoints are the only ones; they are taken down after the test."""
-    found = ComponentServing(sagemaker, api)
-    yield found
-    for endpoint in found.records():
-        found.ada.delete(f"/endpoints/{endpoint.id}")
-        found.tear_down(endpoint.id)
+    yield user
+    for endpoint in user.records():
+        user.ada.delete(f"/endpoints/{endpoint.id}")
+        user.tear_down(endpoint.id)
+    replace(user, "v2", VERSIONS["v2"])
     assert names_of("Endpoint") == names_of("EndpointConfig") == names_of("Model") == set()
 
 
@@ -218,28 +221,9 @@ class TestLife:
         id = serving.in_service()
         boto3.client("sagemaker").delete_inference_component(InferenceComponentName=f"slipway-test-{id}")
         serving.settled(id)
-        from lambdas.endpoints import tasks
-
-        tasks.watch(
-            {"detail-type": "SageMaker Endpoint State Change", "detail": {"EndpointName": f"slipway-test-{id}"}}, None
-        )
+        event = {"detail-type": "SageMaker Endpoint State Change", "detail": {"EndpointName": f"slipway-test-{id}"}}
+        tasks.watch(event, None)
         assert serving.record(id).status == "failed"
-
-
-def test_a_token_names_endpoint_and_component(serving: ComponentServing, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = serving.in_service()
-    second = serving.in_service("v2", host_endpoint_id=first)
-    taken = serving.ada.post(f"/endpoints/{second}/token").body
-    assert taken["base_url"].endswith(
-        f"/endpoints/slipway-test-{first}/inference-components/slipway-test-{second}/openai/v1"
-    )
-    assert base64.b64decode(taken["token"].removeprefix("sagemaker-api-key-"))
-    allowed = token.policy(*token.arns(serving.record(second)))["Statement"][1]["Resource"]
-    assert [arn.rpartition(":")[2] for arn in allowed] == [
-        f"endpoint/slipway-test-{first}",
-        f"inference-component/slipway-test-{second}",
-    ]
-    assert json.dumps(allowed)
 
 
 def test_cost_and_logs_are_told(serving: ComponentServing) -> None:

@@ -226,7 +226,7 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
     ],
     "endpoints_deploy": [
         ("dynamodb: GetItem UpdateItem DeleteItem", "endpoints-table"),
-        ("dynamodb: GetItem UpdateItem DeleteItem", "waits-table"),
+        ("dynamodb: UpdateItem DeleteItem", "waits-table"),
         ("dynamodb: UpdateItem", "models-table"),
         ("sagemaker: CreateModel DeleteModel AddTags", "endpoint-models"),
         (
@@ -240,7 +240,6 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
             "DeleteInferenceComponent AddTags",
             "inference-components",
         ),
-        ("states: SendTaskSuccess", ANYWHERE),  # an update of a component, of which no event comes
         ("cloudwatch: PutMetricAlarm DeleteAlarms", "endpoint-alarms"),
         *SCALING,
         ("logs: PutRetentionPolicy", "endpoint-logs"),

@@ -31,12 +31,13 @@ def prepare_update(endpoint: Endpoint, event: Event) -> dict[str, bool]:
         if endpoint_request.guarded(new):
             alarm = components.put_update_alarm(new) if new.host else endpoint_request.put_alarm(new)
             aws.client("cloudwatch").put_metric_alarm(**alarm)
-    return {"deploys": endpoint.update.deploys}
+    return {"deploys": endpoint.update.deploys, "component": endpoint.host is not None}
 
 
 def update_endpoint(endpoint: Endpoint, event: Event) -> None:
-    """Let SageMaker change over; the workflow then waits for the token to be answered."""
-    waits.keep_token(endpoint.id, event["token"])
+    """Let SageMaker change over; the workflow then waits for the token to be answered, if it has given one."""
+    if "token" in event:
+        waits.keep_token(endpoint.id, event["token"])
     if endpoint.update is None:
         return
     new = updates.updated(endpoint)
@@ -45,8 +46,6 @@ def update_endpoint(endpoint: Endpoint, event: Event) -> None:
         change_over(endpoint, new)
     begun = endpoint.update.model_copy(update={"begun": True})
     ENDPOINTS.settle(endpoint, unless=lambda found: found.update is None, update=begun)  # it may be renamed meanwhile
-    if new.host:  # SageMaker sends no events of components: the last step looks until it has settled
-        waits.succeed(endpoint.id, {})
 
 
 def change_over(endpoint: Endpoint, new: Endpoint) -> None:

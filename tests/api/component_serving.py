@@ -10,7 +10,7 @@ from lambdas.common.environment import variable
 from lambdas.endpoints import hosts
 from lambdas.endpoints.endpoint_request import deployed_name
 from lambdas.models.records import MODELS
-from tests.api.serving import BUSY, TOKEN, VERSIONS, Serving, names_of, processes_in, scaled
+from tests.api.serving import BUSY, VERSIONS, Serving, names_of, processes_in, scaled
 from tests.local.services import until
 
 KIND = "inference_component_based"
@@ -62,7 +62,7 @@ class ComponentServing(Serving):
     def update(self, id: str) -> None:
         """Do what the workflow `update` does."""
         if self.step(id, "prepare_update")["deploys"]:
-            self.step(id, "update_endpoint", token=TOKEN)
+            self.step(id, "update_endpoint")
             self.settled(id)
         self.step(id, "settle_update")
 

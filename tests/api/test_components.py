@@ -194,7 +194,7 @@ class TestLife:
         replace(serving, "v2", model)
         serving.change(id, "v2")
         serving.step(id, "prepare_update")
-        serving.step(id, "update_endpoint", token="nobody")
+        serving.step(id, "update_endpoint")
         until(lambda: serving.ask(id).status if model == "sick" else 502, lambda status: status == 502)
         serving.settled(id)
         serving.step(id, "settle_update")

@@ -17,6 +17,7 @@ from stacks.grants import GRANTS
 from tests.hub import Hub
 from tests.journeys.checks import (
     accounts,
+    components,
     datasets,
     endpoints,
     jobs,
@@ -113,6 +114,16 @@ OTHER_CHECKS: dict[str, Check] = {
     "endpoints_deploy: s3:ListBucket on jobs-bucket": endpoint_update,
     "endpoints_deploy: s3:DeleteObject on jobs-bucket/inferences": endpoint_update,
     "endpoints_deploy: s3:DeleteObject on jobs-bucket/answers": endpoint_update,
+    "endpoints: sagemaker:InvokeEndpoint on inference-components": components.component_call,
+    "endpoints_deploy: sagemaker:CreateInferenceComponent on endpoints": components.component_life,
+    "endpoints_deploy: sagemaker:CreateInferenceComponent on inference-components": components.component_life,
+    "endpoints_deploy: sagemaker:UpdateInferenceComponent on inference-components": components.component_life,
+    "endpoints_deploy: sagemaker:DescribeInferenceComponent on inference-components": components.component_life,
+    "endpoints_deploy: sagemaker:DeleteInferenceComponent on inference-components": components.component_life,
+    "endpoints_deploy: sagemaker:AddTags on inference-components": components.component_life,
+    "endpoints_watch: sagemaker:DescribeInferenceComponent on inference-components": components.component_watching,
+    "endpoints_watch: sagemaker:DeleteInferenceComponent on inference-components": components.component_watching,
+    "endpoints_watch: cloudwatch:PutMetricAlarm on endpoint-alarms": components.component_watching,
     "endpoints_watch: states:StartExecution on update-workflow": endpoint_update_watching,
     "endpoints_watch: states:DescribeExecution on update-workflow/executions": endpoint_update_watching,
     "endpoints_watch: cloudwatch:DeleteAlarms on endpoint-alarms": endpoint_update_watching,
@@ -165,6 +176,7 @@ JUSTIFIED: dict[str, str] = {
     for function in ("endpoints_deploy", "endpoints_watch")
     for action, resource in (
         ("sagemaker:UpdateEndpointWeightsAndCapacities", "endpoints"),
+        ("sagemaker:UpdateInferenceComponentRuntimeConfig", "inference-components"),
         ("cloudwatch:PutMetricAlarm", "scaling-alarms"),
         ("cloudwatch:DescribeAlarms", "scaling-alarms"),
         ("cloudwatch:DeleteAlarms", "scaling-alarms"),
@@ -266,6 +278,8 @@ def check_of_training(resource: str) -> Check:
         return training.training_on_a_reference
     if ":alarm:" in resource:
         return endpoint_update
+    if "InferenceComponents/" in resource:
+        return components.component_logs
     return training.serving if "Endpoints/" in resource or "modelsbucket" in resource else training.training
 
 

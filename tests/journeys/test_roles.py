@@ -114,16 +114,7 @@ OTHER_CHECKS: dict[str, Check] = {
     "endpoints_deploy: s3:ListBucket on jobs-bucket": endpoint_update,
     "endpoints_deploy: s3:DeleteObject on jobs-bucket/inferences": endpoint_update,
     "endpoints_deploy: s3:DeleteObject on jobs-bucket/answers": endpoint_update,
-    "endpoints: sagemaker:InvokeEndpoint on inference-components": components.component_call,
-    "endpoints_deploy: sagemaker:CreateInferenceComponent on endpoints": components.component_life,
-    "endpoints_deploy: sagemaker:CreateInferenceComponent on inference-components": components.component_life,
-    "endpoints_deploy: sagemaker:UpdateInferenceComponent on inference-components": components.component_life,
-    "endpoints_deploy: sagemaker:DescribeInferenceComponent on inference-components": components.component_life,
-    "endpoints_deploy: sagemaker:DeleteInferenceComponent on inference-components": components.component_life,
-    "endpoints_deploy: sagemaker:AddTags on inference-components": components.component_life,
-    "endpoints_watch: sagemaker:DescribeInferenceComponent on inference-components": components.component_watching,
-    "endpoints_watch: sagemaker:DeleteInferenceComponent on inference-components": components.component_watching,
-    "endpoints_watch: cloudwatch:PutMetricAlarm on endpoint-alarms": components.component_watching,
+    **components.CHECKS,
     "endpoints_watch: states:StartExecution on update-workflow": endpoint_update_watching,
     "endpoints_watch: states:DescribeExecution on update-workflow/executions": endpoint_update_watching,
     "endpoints_watch: cloudwatch:DeleteAlarms on endpoint-alarms": endpoint_update_watching,
@@ -276,10 +267,8 @@ def check_of_training(resource: str) -> Check:
     """Return the check that the execution role needs a resource for."""
     if datasets.IMPORTS in resource:
         return training.training_on_a_reference
-    if ":alarm:" in resource:
-        return endpoint_update
-    if "InferenceComponents/" in resource:
-        return components.component_logs
+    if ":alarm:" in resource or "InferenceComponents/" in resource:
+        return endpoint_update if ":alarm:" in resource else components.component_logs
     return training.serving if "Endpoints/" in resource or "modelsbucket" in resource else training.training
 
 

@@ -1,12 +1,13 @@
 """Inference components of the local SageMaker: `pytest tests/local/test_sagemaker_components.py`."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local.services import ROLE, Services, alive, client, until
+from tests.local.services import ROLE, MiniStack, Services, alive, client, until
 from tests.local.test_sagemaker_endpoints import SERVE, archive, create_config
 
 NEEDS = {"NumberOfCpuCoresRequired": 1, "MinMemoryRequiredInMb": 1024}
@@ -233,3 +234,20 @@ def test_components_go_before_their_endpoint(services: Services, host: str) -> N
     services.sagemaker.delete_endpoint(EndpointName=host)
     until(lambda: services.sagemaker.list_endpoints(NameContains=host)["Endpoints"], lambda found: not found)
     assert not list((services.home / "sagemaker/components").iterdir())
+
+
+def test_the_copies_of_a_component_that_nobody_calls_go(aws: MiniStack, tmp_path: Path) -> None:
+    services = Services(tmp_path, aws.url, stop_grace=1.0, health_timeout=4.0, idle=0.5)
+    try:
+        create_host(services, "idle")
+        create_component(services, "idle", "still")
+        scaling = client("application-autoscaling", services.url)
+        resource = {**TARGET, "ResourceId": "inference-component/still"}
+        scaling.register_scalable_target(**resource, MinCapacity=0, MaxCapacity=2)
+        metric = "SageMakerInferenceComponentConcurrentRequestsPerCopyHighResolution"
+        tracking = {"TargetValue": 5, "PredefinedMetricSpecification": {"PredefinedMetricType": metric}}
+        policy = {"PolicyName": "calls", "PolicyType": "TargetTrackingScaling"}
+        scaling.put_scaling_policy(**resource, **policy, TargetTrackingScalingPolicyConfiguration=tracking)
+        until(lambda: describe(services, "still")["RuntimeConfig"]["DesiredCopyCount"] == 0, bool)
+    finally:
+        services.close()

@@ -1,7 +1,7 @@
 """What inference components go through. The tasks are invoked as their workflows would."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -143,3 +143,18 @@ def component_watching(world: World) -> None:
     finally:
         for id in (serving, going):
             forget_component(world, id)
+
+
+# Permission -> the check that needs it.
+CHECKS: dict[str, Callable[[World], None]] = {
+    "endpoints: sagemaker:InvokeEndpoint on inference-components": component_call,
+    "endpoints_deploy: sagemaker:CreateInferenceComponent on endpoints": component_life,
+    "endpoints_deploy: sagemaker:CreateInferenceComponent on inference-components": component_life,
+    "endpoints_deploy: sagemaker:UpdateInferenceComponent on inference-components": component_life,
+    "endpoints_deploy: sagemaker:DescribeInferenceComponent on inference-components": component_life,
+    "endpoints_deploy: sagemaker:DeleteInferenceComponent on inference-components": component_life,
+    "endpoints_deploy: sagemaker:AddTags on inference-components": component_life,
+    "endpoints_watch: sagemaker:DescribeInferenceComponent on inference-components": component_watching,
+    "endpoints_watch: sagemaker:DeleteInferenceComponent on inference-components": component_watching,
+    "endpoints_watch: cloudwatch:PutMetricAlarm on endpoint-alarms": component_watching,
+}

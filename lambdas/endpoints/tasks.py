@@ -219,7 +219,7 @@ def reconcile_with(endpoint: Endpoint, status: str | None, reason: str) -> None:
         ended = leases.settled(endpoint, datetime.now(UTC))
         ENDPOINTS.update(endpoint, awake.removing(endpoint.id), status="failed", reason=gone, **ended)
     elif endpoint.status == "sleeping":
-        reconcile_sleeping(endpoint, status)
+        reconcile_sleeping(endpoint)
     elif endpoint.status == "deleting":
         reconcile_deleting(endpoint)
 
@@ -244,13 +244,13 @@ def reconcile_creating(endpoint: Endpoint, status: str | None, reason: str) -> N
         roll_back(endpoint, {"error": {"Cause": "The deployment's workflow ended before the endpoint was made."}})
 
 
-def reconcile_sleeping(endpoint: Endpoint, status: str | None) -> None:
+def reconcile_sleeping(endpoint: Endpoint) -> None:
     """Start what puts it to sleep if that never started; do its steps when its workflow has ended before its end."""
     name = sleeping.sleep_name(endpoint)
     execution = workflows.execution(sleeping.SLEEP, name)["status"]
     if execution == "ABSENT" and endpoint.stopped_at is None:
         workflows.start(sleeping.SLEEP, endpoint.owner, endpoint.id, name)
-    elif execution != "RUNNING" and (status is None or delete_endpoint(endpoint, {})["gone"]):
+    elif execution != "RUNNING" and delete_endpoint(endpoint, {})["gone"]:
         sleeping.asleep(endpoint)
 
 

@@ -53,6 +53,13 @@ def update(serving: ComponentServing, id: str) -> Any:
     return answer
 
 
+def sleep(serving: ComponentServing, id: str) -> Any:
+    answer = serving.ada.post(f"/endpoints/{id}/sleep")
+    if answer.status == 202:
+        serving.put_to_sleep(id)
+    return answer
+
+
 def teardown(serving: ComponentServing, id: str) -> Any:
     answer = serving.ada.delete(f"/endpoints/{id}")
     if answer.status == 202:
@@ -78,6 +85,14 @@ class TestSome:
         serving.recover()
         serving.assert_true()
         assert serving.records() == []
+
+    def test_one_that_dies_falling_asleep_before_its_host_is_gone(self, serving: ComponentServing) -> None:
+        id = serving.in_service()
+        dies_after("DeleteInferenceComponent", lambda: sleep(serving, id))
+        serving.settled(id)
+        serving.recover()
+        serving.assert_true()
+        assert serving.record(id).stopped_at
 
 
 @pytest.mark.slow
@@ -106,6 +121,17 @@ class TestEvery:
             assert serving.record(id).status == "in_service"
             count += 1
         print(f"{count}/{count} deaths of update")
+
+    def test_falling_asleep(self, serving: ComponentServing) -> None:
+        id, count = serving.in_service(copies=ZERO), 0
+        for _ in deaths(lambda: sleep(serving, id)):
+            serving.recover()
+            serving.assert_true()
+            count += 1
+            if serving.record(id).status == "sleeping":
+                assert serving.ada.post(f"/endpoints/{id}/wake").status == 202
+                serving.deploy(id)
+        print(f"{count}/{count} deaths of sleep")
 
     @pytest.mark.parametrize("beside", [False, True])
     def test_a_teardown(self, beside: bool, serving: ComponentServing) -> None:

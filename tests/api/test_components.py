@@ -163,6 +163,7 @@ class TestLife:
         assert shown(serving, first)["instance_count"] == 0
         serving.assert_true()
 
+    @pytest.mark.slow
     def test_it_is_not_woken_onto_instances_that_are_going(self, serving: ComponentServing) -> None:
         first = serving.in_service()
         second = serving.in_service("v2", host_endpoint_id=first)
@@ -188,7 +189,10 @@ class TestLife:
         refused = serving.ada.patch(f"/endpoints/{id}", {"instance_count": 2})
         assert refused.status == 400 and refused.body["errors"][0]["field"] == "instance_count"
 
-    @pytest.mark.parametrize(("model", "words"), [("broken", "cannot load the model"), ("sick", "ALARM")])
+    @pytest.mark.parametrize(
+        ("model", "words"),
+        [("broken", "cannot load the model"), pytest.param("sick", "ALARM", marks=pytest.mark.slow)],
+    )
     def test_a_version_that_fails_is_rolled_back(self, model: str, words: str, serving: ComponentServing) -> None:
         id = serving.in_service()
         replace(serving, "v2", model)

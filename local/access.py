@@ -17,10 +17,10 @@ from urllib.parse import unquote
 SAGEMAKER_NAMES = {  # request member -> resource type; the first member that the operation is about comes first
     "TrainingJobName": "training-job",
     "ProcessingJobName": "processing-job",
+    "InferenceComponentName": "inference-component",
     "EndpointName": "endpoint",
     "EndpointConfigName": "endpoint-config",
     "ModelName": "model",
-    "InferenceComponentName": "inference-component",
 }
 
 
@@ -40,6 +40,13 @@ def resources(service: str, operation: str, path: str, body: bytes, region: str,
     if operation in ("CreateEndpointConfig", "DescribeEndpointConfig", "DeleteEndpointConfig"):
         wanted = {"EndpointConfigName": "endpoint-config"}
     return [f"{prefix}:{kind}/{request[name]}" for name, kind in wanted.items() if name in request] or ["*"]
+
+
+def called_component(path: str, headers: dict[str, str], region: str, account: str) -> list[str]:
+    """The ARN of the inference component that a call of an endpoint names, which the caller needs beside its own."""
+    name = headers.get("x-amzn-sagemaker-inference-component")
+    of_an_endpoint = path.startswith("/endpoints/") and name
+    return [f"arn:aws:sagemaker:{region}:{account}:inference-component/{name}"] if of_an_endpoint else []
 
 
 def batch_resources(operation: str, path: str, request: dict[str, Any], prefix: str) -> list[str]:

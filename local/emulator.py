@@ -241,6 +241,7 @@ def authorised(service: str, handler: Handler) -> Handler:
         action = action_of(service, method, path, headers, body, query)
         operation = action.split(":")[1]
         needed = [(action, arn) for arn in access.resources(service, operation, path, body, REGION, ACCOUNT)[1:]]
+        needed += [(action, arn) for arn in access.called_component(path, headers, REGION, ACCOUNT)]
         needed += access.tagged(service, operation, path, body, REGION, ACCOUNT)
         needed += [("iam:PassRole", arn) for arn in access.passed_roles(service, operation, body)]
         for wanted, arn in needed:

@@ -11,9 +11,14 @@ UNFINISHED = ("SUBMITTED", "PENDING", "RUNNABLE", "SCHEDULED", "STARTING", "RUNN
 SETTLED = {"InService", "Failed", "OutOfService", "UpdateRollbackFailed"}  # endpoints that can be deleted now
 READS_DATASETS = "dsv-"  # in the name of a processing job: the version that it reads
 REASON = "The stage is being destroyed."
-DIMENSION = "sagemaker:variant:DesiredInstanceCount"
+# What scales, by the kind of resource that the id of a target begins with.
+DIMENSIONS = {
+    "endpoint": "sagemaker:variant:DesiredInstanceCount",
+    "inference-component": "sagemaker:inference-component:DesiredCopyCount",
+}
 MOST_ALARMS = 100  # in one call of DeleteAlarms
-LOG_GROUPS = "/aws/sagemaker/Endpoints/"  # SageMaker makes one per endpoint and never deletes it
+# SageMaker makes a log group per endpoint or component and never deletes it.
+LOG_GROUPS = ("/aws/sagemaker/Endpoints/", "/aws/sagemaker/InferenceComponents/")
 
 
 @dataclass(frozen=True)
@@ -23,10 +28,11 @@ class Made:
     executions: list[str] = field(default_factory=list)  # running workflow executions
     jobs: list[str] = field(default_factory=list)  # Batch service jobs that have not ended
     processing_jobs: list[str] = field(default_factory=list)  # that read datasets
+    inference_components: list[str] = field(default_factory=list)
     endpoints: list[str] = field(default_factory=list)
     endpoint_configs: list[str] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
-    scalable_targets: list[str] = field(default_factory=list)  # endpoints' variants that scale
+    scalable_targets: list[str] = field(default_factory=list)  # endpoints' variants and components
     alarms: list[str] = field(default_factory=list)  # of updates that were under way
     log_groups: list[str] = field(default_factory=list)
 
@@ -47,6 +53,9 @@ def find(account: Account, stage: str, resources: Sequence[Resource]) -> Made:
         executions=running_executions(account, physical_ids(resources, "AWS::StepFunctions::StateMachine")),
         jobs=unfinished_jobs(account, physical_ids(resources, "AWS::Batch::JobQueue")),
         processing_jobs=processing_jobs(account, stage),
+        inference_components=named(
+            account, "list_inference_components", "InferenceComponents", "InferenceComponentName", stage
+        ),
         endpoints=named(account, "list_endpoints", "Endpoints", "EndpointName", stage),
         endpoint_configs=named(account, "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName", stage),
         models=named(account, "list_models", "Models", "ModelName", stage),
@@ -66,7 +75,8 @@ def drain(account: Account, stage: str, resources: Sequence[Resource]) -> None:
     terminate_jobs(account, physical_ids(resources, "AWS::Batch::JobQueue"))
     stop_processing_jobs(account, stage)
     stop_scaling(account, stage)
-    delete_endpoints(account, stage)
+    delete_settled(account, stage, "inference_component")
+    delete_settled(account, stage, "endpoint")
     delete_alarms(account, stage)
     sagemaker = account.client("sagemaker")
     for name in named(account, "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName", stage):
@@ -122,27 +132,29 @@ def named(account: Account, operation: str, rows: str, key: str, stage: str) -> 
 
 
 def scalable_targets(account: Account, stage: str) -> list[str]:
-    """Return the ids of the stage's endpoint variants that Application Auto Scaling scales."""
+    """Return the ids of the stage's endpoint variants and components that Application Auto Scaling scales."""
     pages = account.client("application-autoscaling").get_paginator("describe_scalable_targets")
     rows = [row for page in pages.paginate(ServiceNamespace="sagemaker") for row in page["ScalableTargets"]]
-    return [row["ResourceId"] for row in rows if row["ResourceId"].startswith(f"endpoint/{prefix_of(stage)}")]
+    ours = tuple(f"{kind}/{prefix_of(stage)}" for kind in DIMENSIONS)
+    return [row["ResourceId"] for row in rows if row["ResourceId"].startswith(ours)]
 
 
 def alarms(account: Account, stage: str) -> list[str]:
-    """Return the names of the alarms that updates of the stage's endpoints have."""
+    """Return the names of the alarms that updates of the stage's endpoints have, and components at zero copies."""
     pages = account.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=prefix_of(stage))
     return [row["AlarmName"] for page in pages for row in page["MetricAlarms"]]
 
 
 def stop_scaling(account: Account, stage: str) -> None:
-    """Take every endpoint variant of the stage from Application Auto Scaling, which deletes its own alarms then."""
+    """Take all of the stage that scales from Application Auto Scaling, which deletes its own alarms then."""
     scaling = account.client("application-autoscaling")
     for name in scalable_targets(account, stage):
-        scaling.deregister_scalable_target(ServiceNamespace="sagemaker", ResourceId=name, ScalableDimension=DIMENSION)
+        dimension = DIMENSIONS[name.partition("/")[0]]
+        scaling.deregister_scalable_target(ServiceNamespace="sagemaker", ResourceId=name, ScalableDimension=dimension)
 
 
 def delete_alarms(account: Account, stage: str) -> None:
-    """Delete the alarms of the updates that were under way."""
+    """Delete those alarms."""
     left = alarms(account, stage)
     for first in range(0, len(left), MOST_ALARMS):
         account.client("cloudwatch").delete_alarms(AlarmNames=left[first : first + MOST_ALARMS])
@@ -151,8 +163,12 @@ def delete_alarms(account: Account, stage: str) -> None:
 def log_groups(account: Account, stage: str) -> list[str]:
     """Return the names of the log groups that SageMaker made for the stage's endpoints."""
     pages = account.client("logs").get_paginator("describe_log_groups")
-    prefix = LOG_GROUPS + prefix_of(stage)
-    return [group["logGroupName"] for page in pages.paginate(logGroupNamePrefix=prefix) for group in page["logGroups"]]
+    return [
+        group["logGroupName"]
+        for groups in LOG_GROUPS
+        for page in pages.paginate(logGroupNamePrefix=groups + prefix_of(stage))
+        for group in page["logGroups"]
+    ]
 
 
 def disable_queues(account: Account, queues: Sequence[str]) -> None:
@@ -198,18 +214,21 @@ def stop_processing_jobs(account: Account, stage: str) -> None:
     wait_until(none_left, "the processing jobs to stop")
 
 
-def delete_endpoints(account: Account, stage: str) -> None:
-    """Delete the stage's endpoints and wait until none is left; SageMaker deletes one only when it is not changing."""
-    client = account.client("sagemaker")
-    prefix = prefix_of(stage)
-    pages = client.get_paginator("list_endpoints")
+def delete_settled(account: Account, stage: str, kind: str) -> None:
+    """Delete the stage's endpoints, or its `inference_component`s, and wait until none is left.
+
+    SageMaker deletes one only when it is not changing.
+    """
+    client, prefix = account.client("sagemaker"), prefix_of(stage)
+    noun = "".join(word.capitalize() for word in kind.split("_"))
+    pages, delete = client.get_paginator(f"list_{kind}s"), getattr(client, f"delete_{kind}")
 
     def none_left() -> bool:
-        rows = [row for page in pages.paginate(NameContains=prefix) for row in page["Endpoints"]]
-        left = {row["EndpointName"]: row["EndpointStatus"] for row in rows if row["EndpointName"].startswith(prefix)}
+        rows = [row for page in pages.paginate(NameContains=prefix) for row in page[f"{noun}s"]]
+        left = {row[f"{noun}Name"]: row[f"{noun}Status"] for row in rows if row[f"{noun}Name"].startswith(prefix)}
         for name, status in left.items():
             if status in SETTLED:
-                client.delete_endpoint(EndpointName=name)
+                delete(**{f"{noun}Name": name})
         return not left
 
-    wait_until(none_left, "the endpoints to be deleted", seconds=3600)
+    wait_until(none_left, f"the {kind.replace('_', ' ')}s to be deleted", seconds=3600)

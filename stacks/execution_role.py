@@ -18,7 +18,8 @@ ASSETS = "cdk-hnb659fds-container-assets"  # the bootstrap's image repository
 
 def execution_role(scope: Construct, *, settings: Settings, buckets: dict[str, str]) -> Role:
     """Return the role of training jobs and endpoints; `buckets` maps datasets, models and jobs to bucket names."""
-    groups = ("TrainingJobs", f"Endpoints/slipway-{settings.stage}-*")
+    ours = f"slipway-{settings.stage}-*"
+    groups = ("TrainingJobs", f"Endpoints/{ours}", f"InferenceComponents/{ours}")
     alarms = cdk.Stack.of(scope).format_arn(
         service="cloudwatch",
         resource="alarm",

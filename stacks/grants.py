@@ -7,11 +7,12 @@ No API function may create anything at SageMaker or Batch or pass a role: only t
 
 ANYWHERE = "*"  # only for actions that IAM knows no resource type for
 
-# Who scales an endpoint's variant must be allowed what Application Auto Scaling does for them (SageMaker, "Auto scaling
-# prerequisites").
+# Who scales an endpoint's variant, or a component's copies, must be allowed what Application Auto Scaling does for them
+# (SageMaker, "Auto scaling prerequisites").
 SCALING = [
     ("application-autoscaling: RegisterScalableTarget PutScalingPolicy DeregisterScalableTarget", "scalable-targets"),
     ("sagemaker: UpdateEndpointWeightsAndCapacities", "endpoints"),
+    ("sagemaker: UpdateInferenceComponentRuntimeConfig", "inference-components"),
     ("cloudwatch: PutMetricAlarm DescribeAlarms DeleteAlarms", "scaling-alarms"),
     ("iam: CreateServiceLinkedRole", "scaling-role"),
 ]
@@ -233,6 +234,7 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("states: StartExecution", "teardown-workflow"),
         ("states: StartExecution", "sleep-workflow"),
         ("sagemaker: InvokeEndpoint InvokeEndpointAsync", "endpoints"),
+        ("sagemaker: InvokeEndpoint", "inference-components"),
         ("sts: AssumeRole", "token-role"),
         ("cloudwatch: GetMetricData", ANYWHERE),
         ("logs: FilterLogEvents", "endpoint-logs"),
@@ -247,6 +249,12 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
             "endpoint-configs",
         ),
         ("sagemaker: CreateEndpoint UpdateEndpoint DescribeEndpoint DeleteEndpoint AddTags", "endpoints"),
+        ("sagemaker: CreateInferenceComponent", "endpoints"),
+        (
+            "sagemaker: CreateInferenceComponent UpdateInferenceComponent DescribeInferenceComponent "
+            "DeleteInferenceComponent AddTags",
+            "inference-components",
+        ),
         ("cloudwatch: PutMetricAlarm DeleteAlarms", "endpoint-alarms"),
         *SCALING,
         ("logs: PutRetentionPolicy", "endpoint-logs"),
@@ -293,7 +301,8 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("sagemaker: DeleteModel", "endpoint-models"),
         ("sagemaker: DeleteEndpointConfig", "endpoint-configs"),
         ("sagemaker: DescribeEndpoint DeleteEndpoint", "endpoints"),
-        ("cloudwatch: DeleteAlarms", "endpoint-alarms"),
+        ("sagemaker: DescribeInferenceComponent DeleteInferenceComponent", "inference-components"),
+        ("cloudwatch: PutMetricAlarm DeleteAlarms", "endpoint-alarms"),
         *SCALING,
         ("logs: PutRetentionPolicy", "endpoint-logs"),
         ("s3: ListBucket", "jobs-bucket"),

@@ -20,39 +20,29 @@ SCALING_ROLE = "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
 def endpoint_resources(stack: cdk.Stack, settings: Settings) -> dict[str, list[str]]:
     """Return the ARNs of this stage's endpoints, configurations and models by the names that the grants use."""
 
-    def named(resource: str) -> list[str]:
-        name = f"slipway-{settings.stage}-*"
-        return [stack.format_arn(service="sagemaker", resource=resource, resource_name=name)]
+    ours = f"slipway-{settings.stage}-*"
 
-    logs = stack.format_arn(
-        service="logs",
-        resource="log-group",
-        resource_name=f"/aws/sagemaker/Endpoints/slipway-{settings.stage}-*:*",
-        arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-    )
+    def named(resource: str) -> list[str]:
+        return [stack.format_arn(service="sagemaker", resource=resource, resource_name=ours)]
+
+    def colon(service: str, resource: str, name: str) -> str:
+        form = cdk.ArnFormat.COLON_RESOURCE_NAME
+        return stack.format_arn(service=service, resource=resource, resource_name=name, arn_format=form)
+
+    groups = (f"/aws/sagemaker/{kind}/{ours}:*" for kind in ("Endpoints", "InferenceComponents"))
     return {
-        "endpoint-logs": [logs],
+        "endpoint-logs": [colon("logs", "log-group", name) for name in groups],
         "endpoints": named("endpoint"),
         "endpoint-configs": named("endpoint-config"),
         "endpoint-models": named("model"),
-        "endpoint-alarms": [
-            stack.format_arn(
-                service="cloudwatch",
-                resource="alarm",
-                resource_name=f"slipway-{settings.stage}-*",
-                arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-            )
-        ],
+        "inference-components": named("inference-component"),
+        "endpoint-alarms": [colon("cloudwatch", "alarm", ours)],
         "scalable-targets": [
             stack.format_arn(service="application-autoscaling", resource="scalable-target", resource_name="*")
         ],
         "scaling-alarms": [
-            stack.format_arn(
-                service="cloudwatch",
-                resource="alarm",
-                resource_name=f"TargetTracking-endpoint/slipway-{settings.stage}-*",
-                arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-            )
+            colon("cloudwatch", "alarm", f"TargetTracking-{kind}/{ours}")
+            for kind in ("endpoint", "inference-component")
         ],
         "scaling-role": [
             f"arn:{stack.partition}:iam::{stack.account}:role/aws-service-role/{SCALING_SERVICE}/{SCALING_ROLE}"

@@ -25,7 +25,8 @@ class TokenRole:
         # By its path the function knows the role, not by its ARN: each would wait for the other to be made.
         self._path = f"/slipway-{settings.stage}-token/"
         self._arn = Later()
-        self._endpoints = functions.resources["endpoints"]  # SageMaker's; the name becomes the function's, once made
+        # SageMaker's; the name becomes the function's, once made.
+        self._endpoints = functions.resources["endpoints"] + functions.resources["inference-components"]
         functions.resources["token-role"] = [
             stack.format_arn(service="iam", region="", resource="role", resource_name=f"{self._path.strip('/')}/*")
         ]

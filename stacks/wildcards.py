@@ -36,6 +36,7 @@ WILDCARDS = {
     "endpoint-logs": "SageMaker makes a log group per endpoint; the names of this stage's begin with its own.",
     "endpoints": OF_THIS_STAGE,
     "endpoint-configs": OF_THIS_STAGE,
+    "inference-components": OF_THIS_STAGE,
     "endpoint-models": OF_THIS_STAGE,
     "token-role": "One role, known by its path: its ARN would make role and function wait for each other.",
     "endpoint-alarms": OF_THIS_STAGE,

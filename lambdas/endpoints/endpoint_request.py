@@ -36,6 +36,11 @@ def deployed_name(endpoint: Endpoint) -> str:
     return endpoint.endpoint_name if number == 1 else f"{endpoint.endpoint_name}-{number}"
 
 
+def log_group(endpoint: Endpoint) -> str:
+    """Return the group that SageMaker writes an endpoint's, or its component's, lines to."""
+    return f"/aws/sagemaker/{'InferenceComponents' if endpoint.host else 'Endpoints'}/{endpoint.endpoint_name}"
+
+
 def inferences_prefix(endpoint: Endpoint) -> str:
     """Return where inputs and answers of an asynchronous endpoint are in the jobs' bucket."""
     return f"{endpoint.owner}/{endpoint.id}/"
@@ -43,7 +48,7 @@ def inferences_prefix(endpoint: Endpoint) -> str:
 
 def create_model(endpoint: Endpoint, to: Deployment) -> dict[str, Any]:
     """Return the arguments of sagemaker:CreateModel."""
-    isolated = endpoint.network_isolation
+    isolated = endpoint.network_isolation and endpoint.host is None  # a component's is its host's
     request: dict[str, Any] = {
         "ModelName": deployed_name(endpoint),
         "PrimaryContainer": container(endpoint, to),
@@ -119,7 +124,7 @@ def update_endpoint(endpoint: Endpoint, scaled: bool) -> dict[str, Any]:
 
 def guarded(endpoint: Endpoint) -> bool:
     """Return whether an update bakes behind an alarm."""
-    return endpoint.kind == "realtime"
+    return endpoint.kind in {"realtime", "inference_component_based"}
 
 
 def put_alarm(endpoint: Endpoint) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from lambdas.endpoints.schemas import Endpoint
 
 MAX_BODY = 4 * 1024 * 1024  # API Gateway and Lambda carry bodies base64-coded: 6 MB are about 4.4 of ours
 JSON = "application/json"
+NO_COPY = "has no capacity to process this request"  # of a component that has scaled to zero
 SERVING = {"in_service", "updating"}  # while it is updated, the old version answers
 BUSY = {"ServiceUnavailable", "ThrottlingException", "InternalFailure", "ModelNotReadyException"}
 
@@ -57,11 +58,13 @@ def call(endpoint: Endpoint, body: bytes, content_type: str, accept: str) -> Pre
     """Call the container; raises as `invoke` does."""
     runtime = aws.client("sagemaker-runtime")
     request = {
-        "EndpointName": endpoint.endpoint_name,
+        "EndpointName": endpoint.sagemaker_endpoint,
         "Body": body,
         "ContentType": content_type,
         "Accept": accept,
     }
+    if endpoint.host:
+        request["InferenceComponentName"] = endpoint.endpoint_name
     try:
         answer = sent(runtime, request)
         return Prediction(answer["Body"].read(), answer.get("ContentType", "application/octet-stream"))
@@ -75,6 +78,12 @@ def call(endpoint: Endpoint, body: bytes, content_type: str, accept: str) -> Pre
             ) from error
         if aws.error_code(error) in BUSY:
             raise Unavailable("The endpoint did not answer; try again in a moment.", retry_after=2) from error
+        if NO_COPY in str(error):
+            raise Unavailable(
+                f"The endpoint {endpoint.id} has scaled to zero, and this call has told it to come back, which takes "
+                "some minutes; try again then.",
+                retry_after=60,
+            ) from error
         if aws.error_code(error) == "ValidationError":
             raise NotFound(f"SageMaker has no endpoint {endpoint.endpoint_name}; deploy the model again.") from error
         raise

@@ -41,15 +41,20 @@ def hours_of(wanted: int | None, usual: int | None = None, field: str = "lease_h
 def idle_minutes(endpoint: Endpoint) -> int | None:
     """Return after how many minutes without a call an endpoint sleeps; None is never.
 
-    A serverless one has no instance: it costs nothing while nobody calls it.
+    A serverless one has no instance, and one that scales to zero gives them back: it costs nothing while nobody calls.
     """
     setting = optional("ENDPOINT_IDLE_MINUTES")
-    return int(setting) if setting and by_the_hour(endpoint) else None
+    return int(setting) if setting and by_the_hour(endpoint) and not scales_to_zero(endpoint) else None
 
 
 def by_the_hour(endpoint: Endpoint) -> bool:
     """Return whether the endpoint holds instances, which are billed by the hour."""
     return getattr(endpoint, "kind", "realtime") != "serverless"
+
+
+def scales_to_zero(endpoint: Endpoint) -> bool:
+    """Return whether its instances go while nobody calls it."""
+    return endpoint.copies is not None and endpoint.copies.min_copies == 0
 
 
 def beginning(endpoint: Endpoint, at: datetime) -> dict[str, Any]:
@@ -145,5 +150,15 @@ def costs(endpoint: Endpoint, now: datetime) -> dict[str, Any]:
     return {
         "cost_per_hour": round(each.usd * running, 4),
         "cost_so_far": round(each.usd * hours, 4),
-        "cost_note": each.note,
+        "cost_note": f"{each.note} {note_of_sharing(endpoint)}".rstrip(),
     }
+
+
+def note_of_sharing(endpoint: Endpoint) -> str:
+    """Return what the estimate leaves out where instances come and go with copies, and several models share them."""
+    if endpoint.host is None:
+        return ""
+    if endpoint.instance_count == 0:
+        return f"It runs on the instances of {endpoint.host_endpoint_id}, which are reckoned there."
+    zero = ", none while it has scaled to zero" if scales_to_zero(endpoint) else ""
+    return f"Reckoned with one instance all the time; SageMaker keeps as many as the copies need{zero}."

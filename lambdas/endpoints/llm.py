@@ -10,7 +10,7 @@ from lambdas.common.instances import has_gpu
 from lambdas.endpoints.servable import Servable
 from lambdas.models.schemas import ModelVersion
 
-KINDS = {"model_based"}
+KINDS = {"model_based", "inference_component_based"}
 Seconds = Annotated[int, Field(ge=60, le=3600)]
 AmiVersion = Literal[
     "al2-ami-sagemaker-inference-gpu-2",
@@ -93,5 +93,9 @@ def startup(settings: LlmSettings) -> dict[str, int]:
 
 def on_the_variant(settings: LlmSettings, instance_type: str) -> dict[str, Any]:
     """Return what a production variant says besides its model and instances."""
-    driver = {"InferenceAmiVersion": settings.inference_ami_version} if has_gpu(instance_type) else {}
-    return startup(settings) | driver
+    return startup(settings) | driver(settings, instance_type)
+
+
+def driver(settings: LlmSettings, instance_type: str) -> dict[str, Any]:
+    """Return what a production variant says of its hosts' image: nothing where there is no GPU."""
+    return {"InferenceAmiVersion": settings.inference_ami_version} if has_gpu(instance_type) else {}

@@ -9,9 +9,9 @@ from lambdas.common import aws
 from lambdas.common.errors import BadRequest
 from lambdas.common.pages import Page, decode_cursor, encode_cursor
 from lambdas.common.store import iso
+from lambdas.endpoints.endpoint_request import log_group
 from lambdas.endpoints.schemas import Endpoint
 
-LOG_GROUP = "/aws/sagemaker/Endpoints"
 MAX_ASKED = 5  # requests that one page makes: CloudWatch may answer with nothing and a token
 
 
@@ -46,7 +46,7 @@ def read(endpoint: Endpoint, since: int, count: int) -> list[dict[str, Any]]:
     for _ in range(MAX_ASKED):
         try:
             answer = client.filter_log_events(
-                logGroupName=f"{LOG_GROUP}/{endpoint.endpoint_name}", startTime=since, limit=count - len(found), **token
+                logGroupName=log_group(endpoint), startTime=since, limit=count - len(found), **token
             )
         except client.exceptions.ResourceNotFoundException:
             return []  # nothing was printed yet

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from lambdas.common import aws
 from lambdas.common.store import iso
+from lambdas.endpoints import components
 from lambdas.endpoints.endpoint_request import VARIANT
 from lambdas.endpoints.schemas import Endpoint
 
@@ -115,9 +116,15 @@ def period_of(since: datetime, until: datetime, most: int = MOST_PERIODS) -> int
 
 def query(endpoint: Endpoint, id: str, metric: str, stat: str, period: int) -> dict[str, Any]:
     """Return the query of one statistic of an endpoint's metric."""
-    dimensions = [{"Name": "EndpointName", "Value": endpoint.endpoint_name}, {"Name": "VariantName", "Value": VARIANT}]
-    named = {"Namespace": NAMESPACE, "MetricName": metric, "Dimensions": dimensions}
+    named = {"Namespace": NAMESPACE, "MetricName": metric, "Dimensions": dimensions(endpoint)}
     return {"Id": id, "MetricStat": {"Metric": named, "Period": period, "Stat": stat}}
+
+
+def dimensions(endpoint: Endpoint) -> list[dict[str, str]]:
+    """Return what SageMaker counts an endpoint's calls by: where several models share one, by its component."""
+    if endpoint.host:
+        return components.dimensions(endpoint)
+    return [{"Name": "EndpointName", "Value": endpoint.endpoint_name}, {"Name": "VariantName", "Value": VARIANT}]
 
 
 def read(

@@ -7,18 +7,21 @@ gone already is taken as deleted.
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from lambdas.common import aws, objects
 from lambdas.common.environment import mapping, optional, variable
 from lambdas.common.observability import logger
-from lambdas.endpoints import endpoint_request
+from lambdas.endpoints import components, endpoint_request
 from lambdas.endpoints.schemas import Endpoint
 
-UNSEEN = re.compile('Could not find (model "|endpoint)')  # not `Could not find model data`, which never comes
+# Not `Could not find model data`, which never comes.
+UNSEEN = re.compile('Could not find (model "|endpoint|inference component)')
 MISSING = {"ValidationException", "ResourceNotFound"}  # what SageMaker calls a name it does not have
 # Statuses in which SageMaker takes no change; a configuration may be deleted in none of them.
 BUSY = {"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"}
+BROKEN = {"Failed", "OutOfService"}
 
 
 class NotVisibleYet(Exception):
@@ -49,6 +52,39 @@ def describe(name: str) -> dict[str, Any] | None:
         raise
 
 
+@dataclass(frozen=True)
+class State:
+    """What SageMaker says of an endpoint, or of its component: its status, why it failed, which deployment serves."""
+
+    status: str
+    reason: str | None
+    deployed: str | None
+
+
+def state(endpoint: Endpoint) -> State | None:
+    """Return what SageMaker says of what serves an endpoint, None when it has none."""
+    if endpoint.host:
+        component = describe_component(endpoint)
+        if component is None:
+            return None
+        model = component.get("Specification", {}).get("ModelName")
+        return State(component["InferenceComponentStatus"], component.get("FailureReason"), model)
+    found = describe(endpoint.endpoint_name)
+    if found is None:
+        return None
+    return State(found["EndpointStatus"], found.get("FailureReason"), found["EndpointConfigName"])
+
+
+def describe_component(endpoint: Endpoint) -> dict[str, Any] | None:
+    """Return DescribeInferenceComponent, or None when there is no such component."""
+    try:
+        return aws.client("sagemaker").describe_inference_component(InferenceComponentName=components.name(endpoint))
+    except Exception as error:
+        if aws.error_code(error) in MISSING:
+            return None
+        raise
+
+
 def create(create: Callable[..., Any], **request: Any) -> None:
     """Create something at SageMaker; the same name from an earlier try is taken as done.
 
@@ -68,27 +104,41 @@ def create_model_and_config(endpoint: Endpoint) -> None:
     """Make the model and the configuration of an endpoint's deployment."""
     sagemaker, to = aws.client("sagemaker"), deployment()
     create(sagemaker.create_model, **endpoint_request.create_model(endpoint, to))
-    create(sagemaker.create_endpoint_config, **endpoint_request.create_endpoint_config(endpoint, to))
+    config = components.create_host_config if endpoint.host else endpoint_request.create_endpoint_config
+    create(sagemaker.create_endpoint_config, **config(endpoint, to))
 
 
 def delete_model_and_config(endpoint: Endpoint) -> None:
-    """Delete the configuration and the model of an endpoint's deployment."""
-    sagemaker, name = aws.client("sagemaker"), endpoint_request.deployed_name(endpoint)
-    for delete, argument in (
-        (sagemaker.delete_endpoint_config, "EndpointConfigName"),
-        (sagemaker.delete_model, "ModelName"),
-    ):
-        try:
-            delete(**{argument: name})
-        except Exception as error:
-            if aws.error_code(error) not in MISSING:
-                raise
+    """Delete the configuration, unless it is a host's, and the model of an endpoint's deployment."""
+    name = endpoint_request.deployed_name(endpoint)
+    if endpoint.host is None:
+        delete_config(name)
+    delete(aws.client("sagemaker").delete_model, ModelName=name)
+
+
+def delete_config(name: str) -> None:
+    """Delete an endpoint's configuration."""
+    delete(aws.client("sagemaker").delete_endpoint_config, EndpointConfigName=name)
+
+
+def delete(delete: Callable[..., Any], **named: str) -> None:
+    """Delete something at SageMaker; what is gone already is taken as done."""
+    try:
+        delete(**named)
+    except Exception as error:
+        if aws.error_code(error) not in MISSING:
+            raise
 
 
 def delete_alarm(endpoint: Endpoint) -> None:
     """Delete the alarm of an endpoint's deployment."""
+    delete_alarm_named(endpoint_request.deployed_name(endpoint))
+
+
+def delete_alarm_named(name: str) -> None:
+    """Delete an alarm."""
     try:
-        aws.client("cloudwatch").delete_alarms(AlarmNames=[endpoint_request.deployed_name(endpoint)])
+        aws.client("cloudwatch").delete_alarms(AlarmNames=[name])
     except Exception as error:
         if aws.error_code(error) not in {"ResourceNotFound", "ResourceNotFoundException"}:
             raise
@@ -124,7 +174,7 @@ def let_logs_end(endpoint: Endpoint) -> None:
     """Give the endpoint's log group, which SageMaker makes without an end, the retention of the stage."""
     try:
         aws.client("logs").put_retention_policy(
-            logGroupName=f"/aws/sagemaker/Endpoints/{endpoint.endpoint_name}",
+            logGroupName=endpoint_request.log_group(endpoint),
             retentionInDays=int(variable("LOG_RETENTION_DAYS")),
         )
     except Exception as error:

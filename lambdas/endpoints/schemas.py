@@ -6,12 +6,13 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from lambdas.common.instances import InstanceType
 from lambdas.common.store import Entity
+from lambdas.endpoints.copies import Copies
 from lambdas.endpoints.lifetimes import MAX_LEASE_HOURS, Forecast, Leased, Run
 from lambdas.endpoints.llm import LlmSettings
 from lambdas.models.schemas import ModelReference, Verdict
 
 Status = Literal["creating", "updating", "in_service", "sleeping", "failed", "deleting"]
-Kind = Literal["realtime", "serverless", "async", "model_based"]
+Kind = Literal["realtime", "serverless", "async", "model_based", "inference_component_based"]
 DisplayName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
 
 
@@ -50,11 +51,18 @@ class EndpointCreate(BaseModel):
     kind: Kind = Field(
         default="realtime",
         description="`realtime` answers at once; `serverless` is paid by the call, without network isolation and GPU; "
-        "`async` answers later, in S3, and takes what is large or slow; `model_based` serves language models by vLLM.",
+        "`async` answers later, in S3, and takes what is large or slow; `model_based` serves language models by vLLM, "
+        "`inference_component_based` does so for several on the same instances, down to none while nobody calls.",
     )
     instance_type: InstanceType | None = Field(default=None, description="The stage's first one when absent.")
     instance_count: int = Field(default=1, ge=1, le=10)
-    llm: LlmSettings | None = Field(default=None, description="For `model_based`: how the model is served.")
+    llm: LlmSettings | None = Field(
+        default=None, description="For `model_based` and `inference_component_based`: how the model is served."
+    )
+    copies: Copies | None = Field(default=None, description="Only with `kind` `inference_component_based`.")
+    host_endpoint_id: str | None = Field(
+        default=None, max_length=63, description="Another one of yours of that kind, whose instances are to be shared."
+    )
     serverless: Serverless | None = Field(default=None, description="Only with `kind` `serverless`.")
     autoscaling: Autoscaling | None = Field(default=None, description="Only with `kind` `realtime`.")
     lease_hours: int | None = Field(
@@ -73,7 +81,19 @@ class EndpointCreate(BaseModel):
             raise ValueError("serverless goes with kind serverless.")
         if self.kind != "realtime" and self.autoscaling:
             raise ValueError("autoscaling goes with kind realtime.")
+        if self.kind == "inference_component_based":
+            self.fits_a_component()
+        elif self.copies or self.host_endpoint_id:
+            raise ValueError("copies and host_endpoint_id go with kind inference_component_based.")
         return self
+
+    def fits_a_component(self) -> None:
+        if "instance_count" in self.model_fields_set:
+            raise ValueError("The instances come and go with the copies: leave out instance_count, see max_instances.")
+        if self.host_endpoint_id and self.instance_type:
+            raise ValueError("The instances are those of host_endpoint_id: leave out instance_type.")
+        if self.host_endpoint_id and self.copies and self.copies.max_instances:
+            raise ValueError("The instances are those of host_endpoint_id: leave out max_instances.")
 
 
 class EndpointChange(BaseModel):
@@ -105,10 +125,16 @@ class EndpointFields(Leased):
     model: ModelReference
     model_version_id: str
     instance_type: str | None = Field(default=None, description="None on a serverless endpoint.")
-    instance_count: int = Field(default=0, description="0 on a serverless endpoint.")
+    instance_count: int = Field(
+        default=0, description="0 on a serverless endpoint, and where another endpoint's instances are shared."
+    )
     serverless: Serverless | None = None
     autoscaling: Autoscaling | None = None
     llm: LlmSettings | None = None
+    copies: Copies | None = None
+    host_endpoint_id: str | None = Field(
+        default=None, description="Whose name SageMaker's endpoint bears; those with the same share its instances."
+    )
     network_isolation: bool = Field(default=True, description="False on serverless endpoints: AWS has none there.")
     status: Status = "creating"
     reason: str | None = Field(default=None, description="Why it failed, why its last update did, or why it sleeps.")
@@ -132,15 +158,21 @@ class Update(BaseModel):
 
 
 class Endpoint(EndpointFields, Run, Entity):
-    """An endpoint as it is stored. `endpoint_name` is the name of all that SageMaker has of it."""
+    """An endpoint as it is stored. `endpoint_name` is the name of all that SageMaker has of it alone."""
 
     endpoint_name: str
+    host: str | None = Field(default=None, description="SageMaker's endpoint that its inference component is on.")
     image_family: str
     artefact: str = Field(description="s3:// address of model.tar.gz, or of the prefix of an uploaded version's files")
     holds_model: bool = Field(default=True, description="False once a failed deployment was rolled back.")
     deployment: int = Field(default=1, description="The number of the deployment that serves.")
     deployments: int = Field(default=1, description="How many were begun: a number is never used again.")
     update: Update | None = None
+
+    @property
+    def sagemaker_endpoint(self) -> str:
+        """Return the name of the endpoint of SageMaker that answers for it."""
+        return self.host or self.endpoint_name
 
 
 class EndpointPublic(EndpointFields, Forecast):

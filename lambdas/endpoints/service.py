@@ -1,5 +1,7 @@
 """The rules of endpoints: what may be deployed, and how an endpoint is called, and how it goes away."""
 
+from typing import Any
+
 from lambdas.common import waits, workflows
 from lambdas.common.environment import variable
 from lambdas.common.errors import BadRequest, Conflict
@@ -9,9 +11,10 @@ from lambdas.common.instances import allowed_instance_type
 from lambdas.common.pages import Page
 from lambdas.common.store import EntityStore, now
 from lambdas.common.transactions import Write
-from lambdas.endpoints import awake, leases, llm
+from lambdas.endpoints import awake, components, hosts, leases, llm
 from lambdas.endpoints import servable as rules
 from lambdas.endpoints.awake import awake_endpoints as awake_endpoints  # the statistics call it
+from lambdas.endpoints.copies import Copies
 from lambdas.endpoints.llm import LlmSettings
 from lambdas.endpoints.schemas import AcceptedRisk, Autoscaling, Endpoint, EndpointCreate, Serverless
 from lambdas.endpoints.servable import Servable
@@ -32,8 +35,23 @@ def create(caller: Caller, request: EndpointCreate) -> Endpoint:
 
 
 def instance_type_of(caller: Caller, request: EndpointCreate) -> str | None:
-    """Return what an endpoint is to run on, None for a serverless one; raises BadRequest for what is not allowed."""
+    """Return what an endpoint is to run on, None for a serverless one; raises BadRequest for what is not allowed.
+
+    Raises NotFound or Conflict for another endpoint whose instances cannot be shared.
+    """
+    if request.host_endpoint_id:
+        return shared_with(caller, request.host_endpoint_id).instance_type
     return None if request.kind == "serverless" else allowed_instance_type(request.instance_type, caller)
+
+
+def shared_with(caller: Caller, id: str) -> Endpoint:
+    """Return the endpoint whose instances are to be shared; raises NotFound, Conflict where it shares none."""
+    found = ENDPOINTS.get(caller.username, id)
+    if found.kind != components.KIND:
+        raise Conflict(f"The endpoint {id} is of kind {found.kind}; only {components.KIND} ones share their instances.")
+    if found.status not in {"in_service", "updating"}:
+        raise Conflict(f"The endpoint {id} is {found.status}; its instances can be shared once it is in service.")
+    return found
 
 
 def begin(caller: Caller, request: EndpointCreate, instance_type: str | None, id: str, *also: Write) -> Endpoint:
@@ -49,9 +67,10 @@ def begin(caller: Caller, request: EndpointCreate, instance_type: str | None, id
         model_version_id=version.id,
         kind=request.kind,
         instance_type=instance_type,
-        instance_count=0 if request.kind == "serverless" else request.instance_count,
+        instance_count=0 if request.kind == "serverless" or request.host_endpoint_id else request.instance_count,
         serverless=(request.serverless or Serverless()) if request.kind == "serverless" else None,
         autoscaling=request.autoscaling,
+        **placed(caller, request, id),
         network_isolation=request.kind != "serverless",
         endpoint_name=f"slipway-{variable('STAGE')}-{id}",
         image_family=served.image_family,
@@ -62,9 +81,19 @@ def begin(caller: Caller, request: EndpointCreate, instance_type: str | None, id
         started_at=now(),
     )
     writes = [waits.opening(id, endpoint.owner), awake.adding(endpoint), models.hold(version, id)]
+    writes += hosts.joining(endpoint, first=endpoint.host_endpoint_id == id)
     ENDPOINTS.create(endpoint, *writes, *also)
     workflows.start("DEPLOY_WORKFLOW_ARN", endpoint.owner, id)
     return endpoint
+
+
+def placed(caller: Caller, request: EndpointCreate, id: str) -> dict[str, Any]:
+    """Return the fields that say which endpoint of SageMaker a new endpoint's component is on; none for other kinds."""
+    if request.kind != components.KIND:
+        return {}
+    host = shared_with(caller, request.host_endpoint_id).host_endpoint_id if request.host_endpoint_id else id
+    copies = request.copies or Copies()
+    return {"copies": copies, "host_endpoint_id": host, "host": f"slipway-{variable('STAGE')}-{host}"}
 
 
 def checked(

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from lambdas.common import waits, workflows
 from lambdas.common.errors import Conflict
 from lambdas.common.store import now
-from lambdas.endpoints import awake, leases
+from lambdas.endpoints import awake, hosts, leases
 from lambdas.endpoints.lifetimes import LeaseUpdate
 from lambdas.endpoints.schemas import Endpoint
 from lambdas.endpoints.service import ENDPOINTS
@@ -53,10 +53,13 @@ def wake(endpoint: Endpoint) -> Endpoint:
         raise Conflict(f"The endpoint {endpoint.id} is {endpoint.status}; only one that sleeps can be woken.")
     if endpoint.stopped_at is None:
         raise Conflict(f"The endpoint {endpoint.id} is still falling asleep; wake it in a minute.")
+    first = endpoint.host is not None and hosts.is_first(endpoint.host)
     endpoint = ENDPOINTS.update(
         endpoint,
         waits.opening(endpoint.id, endpoint.owner),
         awake.adding(endpoint),
+        *hosts.joining(endpoint, first),
+        **({"instance_count": int(first)} if endpoint.host else {}),
         status="creating",
         reason=None,
         stopped_at=None,

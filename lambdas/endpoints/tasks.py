@@ -15,7 +15,9 @@ from lambdas.common.observability import logger
 from lambdas.endpoints import (
     awake,
     chain,
+    component_resources,
     endpoint_request,
+    hosts,
     leases,
     registration_tasks,
     resources,
@@ -45,9 +47,10 @@ def deploy(event: Event, context: Any) -> dict[str, Any]:
     return STEPS[event["step"]](endpoint, event) or {}
 
 
-def create_model(endpoint: Endpoint, event: Event) -> None:
-    """Make SageMaker's model and endpoint configuration."""
+def create_model(endpoint: Endpoint, event: Event) -> dict[str, bool]:
+    """Make SageMaker's model and endpoint configuration; say whether it is a component, which sends no events."""
     resources.create_model_and_config(endpoint)
+    return {"component": endpoint.host is not None}
 
 
 def create_endpoint(endpoint: Endpoint, event: Event) -> None:
@@ -57,12 +60,17 @@ def create_endpoint(endpoint: Endpoint, event: Event) -> None:
     resources.create(aws.client("sagemaker").create_endpoint, **request)
 
 
+def place(endpoint: Endpoint, event: Event) -> dict[str, bool]:
+    """Bring an inference component nearer to service; say whether it is there, else the workflow looks again."""
+    return {"placed": endpoint.status != "creating" or component_resources.place(endpoint)}
+
+
 def in_service(endpoint: Endpoint, event: Event) -> None:
     """Store that the endpoint answers."""
     if endpoint.status != "creating":
         return
     resources.let_logs_end(endpoint)
-    problem = resources.scale(endpoint)
+    problem = component_resources.scale(endpoint) if endpoint.host else resources.scale(endpoint)
     kept = {"autoscaling": None} if problem else {}
     changes = kept | leases.beginning(endpoint, datetime.now(UTC))
     ENDPOINTS.update(endpoint, waits.closing(endpoint.id), status="in_service", reason=problem, **changes)
@@ -85,6 +93,8 @@ def roll_back(endpoint: Endpoint, event: Event) -> None:
 
 def delete_endpoint(endpoint: Endpoint, event: Event) -> dict[str, bool]:
     """Ask SageMaker to delete the endpoint, which then does not scale any more; return whether it is gone."""
+    if endpoint.host:
+        return {"gone": component_resources.take_away(endpoint)}
     if endpoint.autoscaling:
         resources.stop_scaling(endpoint)
     described = resources.describe(endpoint.endpoint_name)
@@ -130,6 +140,7 @@ def deployed(endpoint: Endpoint) -> list[Endpoint]:
 STEPS: dict[str, Callable[[Endpoint, Event], dict[str, bool] | None]] = {
     "create_model": create_model,
     "create_endpoint": create_endpoint,
+    "place": place,
     "in_service": in_service,
     "roll_back": roll_back,
     "prepare_update": update_tasks.prepare_update,
@@ -148,7 +159,7 @@ def watch(event: Event, context: Any) -> None:
     """Bring records up to date with SageMaker: for one endpoint after an event, for all under way on the schedule."""
     kind, detail = event.get("detail-type"), event.get("detail", {})
     if kind == "SageMaker Endpoint State Change":
-        reconcile_id(detail["EndpointName"].removeprefix(f"slipway-{variable('STAGE')}-"))
+        reconcile_endpoint(detail["EndpointName"])
     elif kind == "Step Functions Execution Status Change":
         reconcile_id("-".join(detail["name"].split("-")[:2]))  # after the id: which of its executions it is
     else:
@@ -162,6 +173,12 @@ def watch(event: Event, context: Any) -> None:
 def clock_of(event: Event) -> datetime:
     """Return the time at which EventBridge's schedule sent the event; for one without a time, now."""
     return datetime.fromisoformat(event["time"]) if "time" in event else datetime.now(UTC)
+
+
+def reconcile_endpoint(name: str) -> None:
+    """Reconcile the endpoint of that name, or all whose components are on it."""
+    for id in hosts.members(name) or [name.removeprefix(f"slipway-{variable('STAGE')}-")]:
+        reconcile_id(id)
 
 
 def reconcile_id(id: str) -> None:
@@ -182,14 +199,13 @@ def reconcile(owner: str, id: str) -> None:
         chain.follow_job(owner, id.removeprefix("ep-"))
         return
     endpoint = ENDPOINTS.get(owner, id)
-    described = resources.describe(endpoint.endpoint_name)
-    status = described["EndpointStatus"] if described else None
-    reason = (described or {}).get("FailureReason", "SageMaker gave no reason.")
+    state = resources.state(endpoint)
+    reason = (state and state.reason) or "SageMaker gave no reason."
     try:
         if endpoint.status == "updating":
-            update_tasks.reconcile_updating(endpoint, described)
+            update_tasks.reconcile_updating(endpoint, state)
         else:
-            reconcile_with(endpoint, status, reason)
+            reconcile_with(endpoint, state and state.status, reason)
     except Stale:  # its workflow or another event was faster
         logger.info("changed meanwhile", extra={"id": id})
 
@@ -198,12 +214,12 @@ def reconcile_with(endpoint: Endpoint, status: str | None, reason: str) -> None:
     """Make the record agree with SageMaker's status, where None means that it has no such endpoint."""
     if endpoint.status == "creating":
         reconcile_creating(endpoint, status, reason)
-    elif endpoint.status == "in_service" and status in {None, "Failed", "OutOfService"}:
+    elif endpoint.status == "in_service" and (status is None or status in resources.BROKEN):
         gone = "SageMaker has no such endpoint any more." if status is None else reason
         ended = leases.settled(endpoint, datetime.now(UTC))
         ENDPOINTS.update(endpoint, awake.removing(endpoint.id), status="failed", reason=gone, **ended)
     elif endpoint.status == "sleeping":
-        reconcile_sleeping(endpoint, status)
+        reconcile_sleeping(endpoint)
     elif endpoint.status == "deleting":
         reconcile_deleting(endpoint)
 
@@ -228,13 +244,13 @@ def reconcile_creating(endpoint: Endpoint, status: str | None, reason: str) -> N
         roll_back(endpoint, {"error": {"Cause": "The deployment's workflow ended before the endpoint was made."}})
 
 
-def reconcile_sleeping(endpoint: Endpoint, status: str | None) -> None:
+def reconcile_sleeping(endpoint: Endpoint) -> None:
     """Start what puts it to sleep if that never started; do its steps when its workflow has ended before its end."""
     name = sleeping.sleep_name(endpoint)
     execution = workflows.execution(sleeping.SLEEP, name)["status"]
     if execution == "ABSENT" and endpoint.stopped_at is None:
         workflows.start(sleeping.SLEEP, endpoint.owner, endpoint.id, name)
-    elif execution != "RUNNING" and (status is None or delete_endpoint(endpoint, {})["gone"]):
+    elif execution != "RUNNING" and delete_endpoint(endpoint, {})["gone"]:
         sleeping.asleep(endpoint)
 
 

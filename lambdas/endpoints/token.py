@@ -48,12 +48,13 @@ def mint(endpoint: Endpoint, seconds: int) -> Token:
         RoleArn=variable("TOKEN_ROLE_ARN"),
         RoleSessionName=endpoint.owner,  # the audit trail says whose endpoint was called
         DurationSeconds=max(seconds, SHORTEST_SESSION),
-        Policy=json.dumps(policy(endpoint_arn(endpoint))),
+        Policy=json.dumps(policy(*arns(endpoint))),
     )
     runtime = aws.client("sagemaker-runtime").meta
+    component = f"/inference-components/{endpoint.endpoint_name}" if endpoint.host else ""
     return Token(
         token=signed(session["Credentials"], runtime.region_name, seconds),
-        base_url=f"{runtime.endpoint_url}/endpoints/{endpoint.endpoint_name}/openai/v1",
+        base_url=f"{runtime.endpoint_url}/endpoints/{endpoint.sagemaker_endpoint}{component}/openai/v1",
         expires_at=iso(datetime.now(UTC) + timedelta(seconds=seconds)),
     )
 
@@ -69,11 +70,13 @@ def policy(*arns: str) -> dict[str, Any]:
     }
 
 
-def endpoint_arn(endpoint: Endpoint) -> str:
-    """Return the ARN of SageMaker's endpoint, which is in the account of the role."""
+def arns(endpoint: Endpoint) -> list[str]:
+    """Return the ARNs of SageMaker's endpoint and of its component, which are in the account of the role."""
     _, partition, _, _, account, _ = variable("TOKEN_ROLE_ARN").split(":", 5)
     region = aws.client("sagemaker-runtime").meta.region_name
-    return f"arn:{partition}:sagemaker:{region}:{account}:endpoint/{endpoint.endpoint_name}"
+    prefix = f"arn:{partition}:sagemaker:{region}:{account}"
+    component = [f"{prefix}:inference-component/{endpoint.endpoint_name}"] if endpoint.host else []
+    return [f"{prefix}:endpoint/{endpoint.sagemaker_endpoint}", *component]
 
 
 def signed(credentials: dict[str, Any], region: str, seconds: int) -> str:

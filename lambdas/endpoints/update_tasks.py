@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lambdas.common import aws, waits, workflows
-from lambdas.endpoints import awake, endpoint_request, leases, resources, service, updates
+from lambdas.endpoints import awake, components, endpoint_request, leases, resources, service, updates
+from lambdas.endpoints.resources import State
 from lambdas.endpoints.schemas import Endpoint
 from lambdas.endpoints.service import ENDPOINTS
 
@@ -28,43 +29,54 @@ def prepare_update(endpoint: Endpoint, event: Event) -> dict[str, bool]:
         new = updates.updated(endpoint)
         resources.create_model_and_config(new)
         if endpoint_request.guarded(new):
-            aws.client("cloudwatch").put_metric_alarm(**endpoint_request.put_alarm(new))
-    return {"deploys": endpoint.update.deploys}
+            alarm = components.put_update_alarm(new) if new.host else endpoint_request.put_alarm(new)
+            aws.client("cloudwatch").put_metric_alarm(**alarm)
+    return {"deploys": endpoint.update.deploys, "component": endpoint.host is not None}
 
 
 def update_endpoint(endpoint: Endpoint, event: Event) -> None:
-    """Let SageMaker change over; the workflow then waits for the token to be answered."""
-    waits.keep_token(endpoint.id, event["token"])
+    """Let SageMaker change over; the workflow then waits for the token to be answered, if it has given one."""
+    if "token" in event:
+        waits.keep_token(endpoint.id, event["token"])
     if endpoint.update is None:
         return
     new = updates.updated(endpoint)
-    described = resources.describe(endpoint.endpoint_name) or {}
-    if described.get("EndpointStatus") == "InService" and not serves(described, new):
-        scaled = endpoint.autoscaling is not None and new.instance_count == endpoint.instance_count
-        resources.create(aws.client("sagemaker").update_endpoint, **endpoint_request.update_endpoint(new, scaled))
+    state = resources.state(endpoint)
+    if state and state.status == "InService" and not serves(state, new):
+        change_over(endpoint, new)
     begun = endpoint.update.model_copy(update={"begun": True})
     ENDPOINTS.settle(endpoint, unless=lambda found: found.update is None, update=begun)  # it may be renamed meanwhile
+
+
+def change_over(endpoint: Endpoint, new: Endpoint) -> None:
+    """Ask SageMaker to change over to what was made beside what serves."""
+    sagemaker = aws.client("sagemaker")
+    if new.host:
+        resources.create(sagemaker.update_inference_component, **components.update_component(new))
+        return
+    scaled = endpoint.autoscaling is not None and new.instance_count == endpoint.instance_count
+    resources.create(sagemaker.update_endpoint, **endpoint_request.update_endpoint(new, scaled))
 
 
 def settle_update(endpoint: Endpoint, event: Event) -> None:
     """Keep the version that SageMaker serves, remove the other. Raises StillBusy, to be tried again."""
     if endpoint.update is None:
         return
-    described = resources.describe(endpoint.endpoint_name)
-    if described is not None and described["EndpointStatus"] in resources.BUSY:
-        raise StillBusy(f"{endpoint.endpoint_name} is {described['EndpointStatus']}.")
-    if described is None or described["EndpointStatus"] != "InService":
-        lost(endpoint, described)
-    elif not endpoint.update.deploys or serves(described, updates.updated(endpoint)):
+    state = resources.state(endpoint)
+    if state is not None and state.status in resources.BUSY:
+        raise StillBusy(f"{endpoint.endpoint_name} is {state.status}.")
+    if state is None or state.status != "InService":
+        lost(endpoint, state)
+    elif not endpoint.update.deploys or serves(state, updates.updated(endpoint)):
         succeed(endpoint)
     else:
-        told = described.get("FailureReason") if endpoint.update.begun else None
+        told = state.reason if endpoint.update.begun else None
         roll_back(endpoint, told or workflows.reason_of(event.get("error", {})))
 
 
-def serves(described: dict[str, Any], endpoint: Endpoint) -> bool:
+def serves(state: State, endpoint: Endpoint) -> bool:
     """Return whether SageMaker serves that deployment of an endpoint."""
-    return described["EndpointConfigName"] == endpoint_request.deployed_name(endpoint)
+    return state.deployed == endpoint_request.deployed_name(endpoint)
 
 
 def succeed(endpoint: Endpoint) -> None:
@@ -98,9 +110,9 @@ def roll_back(endpoint: Endpoint, reason: str) -> None:
     ENDPOINTS.update(endpoint, waits.closing(endpoint.id), *released, **kept | settled)
 
 
-def lost(endpoint: Endpoint, described: dict[str, Any] | None) -> None:
+def lost(endpoint: Endpoint, state: State | None) -> None:
     """Store that nothing serves any more. Both deployments stay, and are held, until the endpoint is taken down."""
-    why = (described or {}).get("FailureReason", "SageMaker has no such endpoint any more.")
+    why = (state and state.reason) or "SageMaker has no such endpoint any more."
     reason = f"The update failed: {why}"[:1000]
     ended = leases.settled(endpoint, datetime.now(UTC))
     writes = [waits.closing(endpoint.id), awake.removing(endpoint.id)]
@@ -114,16 +126,15 @@ def remove_deployment(new: Endpoint, unused: Endpoint) -> None:
     resources.delete_model_and_config(unused)
 
 
-def reconcile_updating(endpoint: Endpoint, described: dict[str, Any] | None) -> None:
+def reconcile_updating(endpoint: Endpoint, state: State | None) -> None:
     """Answer the workflow that updates, start it if it never started, or do its last step when it is gone."""
     assert endpoint.update
-    settled = described is None or described["EndpointStatus"] not in resources.BUSY
+    settled = state is None or state.status not in resources.BUSY
     if settled and endpoint.update.begun:
-        if described and serves(described, updates.updated(endpoint)):
-            waits.succeed(endpoint.id, {"status": described["EndpointStatus"]})
+        if state and serves(state, updates.updated(endpoint)):
+            waits.succeed(endpoint.id, {"status": state.status})
         else:
-            reason = (described or {}).get("FailureReason", "SageMaker gave no reason.")
-            waits.fail(endpoint.id, "UpdateFailed", reason)
+            waits.fail(endpoint.id, "UpdateFailed", (state and state.reason) or "SageMaker gave no reason.")
     name = updates.execution_name(endpoint)
     execution = workflows.execution(updates.WORKFLOW, name)["status"]
     if execution == "RUNNING":

@@ -16,6 +16,13 @@ from lambdas.models.schemas import ModelReference, ModelVersion
 WORKFLOW = "UPDATE_WORKFLOW_ARN"
 INSTANCES = ("instance_type", "instance_count", "autoscaling")
 DEPLOYED = ("model_version_id", "image_family", "artefact", "instance_type", "instance_count")
+# Kinds -> what their endpoints do not have.
+LACKING: dict[str, tuple[str, ...]] = {
+    "serverless": INSTANCES,
+    "async": ("autoscaling",),
+    "model_based": ("autoscaling",),
+    "inference_component_based": INSTANCES,
+}
 CHANGED = (*DEPLOYED, "model", "autoscaling", "accepted_risk")
 
 
@@ -74,7 +81,7 @@ def wanted(caller: Caller, endpoint: Endpoint, request: EndpointChange) -> Updat
 
 def refuse_what_its_kind_lacks(endpoint: Endpoint, asked: set[str]) -> None:
     """Raise BadRequest, naming the field, for what endpoints of that kind do not have."""
-    lacking = {"serverless": INSTANCES, "async": ("autoscaling",)}.get(endpoint.kind, ())
+    lacking = LACKING.get(endpoint.kind, ())
     for field in lacking:
         if field in asked:
             message = f"An endpoint of kind {endpoint.kind} has no {field}."

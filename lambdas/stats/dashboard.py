@@ -101,7 +101,7 @@ def gpu_utilization(running: list[Job], awake: list[Endpoint]) -> float | None:
         if has_gpu(job.instance_type) and job.attempts
     ]
     queries += [
-        gpu_query("/aws/sagemaker/Endpoints", EndpointName=endpoint.endpoint_name, VariantName="main")
+        gpu_query("/aws/sagemaker/Endpoints", EndpointName=endpoint.sagemaker_endpoint, VariantName="main")
         for endpoint in awake
         if has_gpu(endpoint.instance_type or "")
     ]

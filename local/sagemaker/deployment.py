@@ -42,6 +42,15 @@ def guardrails(config: Record | None) -> Guardrails:
     return Guardrails(waiting, tuple(alarm["AlarmName"] for alarm in alarms))
 
 
+def rolling(config: Record | None) -> Guardrails:
+    """The guardrails of an inference component's DeploymentConfig; one machine has one batch."""
+    if config is None:
+        return Guardrails(0, ())
+    alarms = config.get("AutoRollbackConfiguration", {}).get("Alarms", [])
+    waiting = config["RollingUpdatePolicy"]["WaitIntervalInSeconds"]
+    return Guardrails(waiting, tuple(alarm["AlarmName"] for alarm in alarms))
+
+
 def check_change(old: Record | None, new: Plan, guarded: bool) -> None:
     """Raises ValidationException for an update that AWS does not do; `old` is the plan in service, if there is one."""
     variant = old["variant"] if old else new.variant
@@ -54,6 +63,28 @@ def check_change(old: Record | None, new: Plan, guarded: bool) -> None:
         raise invalid("DeploymentConfig is not supported for serverless endpoints.")
     if guarded and variant["VariantName"] != new.variant["VariantName"]:
         raise invalid("With a DeploymentConfig the new configuration must keep the names of the variants.")
+
+
+def serving_variant(plan: Plan) -> Record:
+    """What DescribeEndpoint says of a variant that serves a model."""
+    image = plan.model["PrimaryContainer"]["Image"]
+    variant: Record = {
+        "VariantName": plan.variant["VariantName"],
+        "DeployedImages": [{"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": time.time()}],
+        "CurrentWeight": plan.variant.get("InitialVariantWeight", 1.0),
+        "DesiredWeight": plan.variant.get("InitialVariantWeight", 1.0),
+    }
+    if "ServerlessConfig" in plan.variant:
+        return variant | {"CurrentServerlessConfig": plan.variant["ServerlessConfig"]}
+    count = plan.variant.get("InitialInstanceCount", 1)
+    return variant | {"CurrentInstanceCount": count, "DesiredInstanceCount": count}
+
+
+def hosting(variant: Record) -> Record:
+    """What DescribeEndpoint says of a variant that has instances for inference components."""
+    count = variant.get("InitialInstanceCount", 1)
+    said = {m: variant[m] for m in ("VariantName", "ManagedInstanceScaling", "RoutingConfig") if m in variant}
+    return said | {"CurrentInstanceCount": count, "DesiredInstanceCount": count, "CurrentWeight": 1.0}
 
 
 class Alarms:

@@ -4,11 +4,12 @@ import asyncio
 import logging
 import secrets
 import time
+from collections.abc import Callable
 from typing import Any
 
 from local.cloud import Cloud
 from local.sagemaker import listing, processes, storage
-from local.sagemaker.deployment import Alarms, Guardrails, baked, check_change, guardrails
+from local.sagemaker.deployment import Alarms, Guardrails, baked, check_change, guardrails, hosting, serving_variant
 from local.sagemaker.events import EventSender, endpoint_event
 from local.sagemaker.fleet_metrics import FleetMetrics
 from local.sagemaker.models import EndpointConfigs, Models
@@ -43,6 +44,7 @@ class Endpoints:
         self._serving: dict[str, Serving] = {}
         self._standing_by: dict[str, Serving] = {}  # the old process of an endpoint while the new one bakes
         self._tasks: set[asyncio.Task[None]] = set()
+        self.occupied: Callable[[str], bool] = lambda name: False  # whether inference components are on it
 
     def start(self) -> None:
         """Serves again what was in service; settles what a stopped platform left half done."""
@@ -62,7 +64,8 @@ class Endpoints:
                     description.pop("PendingDeploymentSummary", None)
                     description["FailureReason"] = STOPPED_WHILE_UPDATING
                 description["EndpointStatus"] = "InService"
-                self._begin(self._serve_again(record))
+                if not record.get("hosts"):
+                    self._begin(self._serve_again(record))
 
     async def shutdown(self, grace: float) -> None:
         """Ends every process; endpoints in service are served again by the next start."""
@@ -78,7 +81,9 @@ class Endpoints:
             raise invalid("DeploymentConfig is not implemented by the local platform.")
         if name in self._store:
             raise invalid(f'Cannot create already existing endpoint "{arn}".')
-        plan = self._plan(name, request["EndpointConfigName"])
+        config = self._configs.find(request["EndpointConfigName"])["description"]
+        hosts = "ModelName" not in config["ProductionVariants"][0]
+        plan = None if hosts else self._plan(name, request["EndpointConfigName"])
         now = time.time()
         description = {
             "EndpointName": name,
@@ -89,7 +94,7 @@ class Endpoints:
         }
         record = {"description": description, "tags": request.get("Tags", []), "generation": "", "processes": []}
         self._set(record, "Creating")
-        self._begin(self._create(record, plan))
+        self._begin(self._create(record, plan) if plan else self._host(record, config))
         return {"EndpointArn": arn}
 
     async def update(self, request: Record) -> Record:
@@ -116,6 +121,8 @@ class Endpoints:
 
     def delete(self, request: Record) -> Record:
         record = self._settled(request["EndpointName"])
+        if self.occupied(request["EndpointName"]):
+            raise invalid(f"Delete the inference components of the endpoint {request['EndpointName']} first.")
         self._set(record, "Deleting")
         self._begin(self._delete(record))
         return {}
@@ -132,9 +139,19 @@ class Endpoints:
         record = self._store.get(name)
         return self._serving.get(name), record["description"] if record else None
 
+    def hosts(self, name: str) -> bool:
+        """Whether an endpoint has inference components instead of a process."""
+        return bool((self._store.get(name) or {}).get("hosts"))
+
     @property
     def store(self) -> Store:
         return self._store
+
+    async def _host(self, record: Record, config: Record) -> None:
+        """Puts an endpoint that inference components will be on into service: it has no process of its own."""
+        record["hosts"] = True
+        record["description"]["ProductionVariants"] = [hosting(config["ProductionVariants"][0])]
+        self._set(record, "InService")
 
     async def _create(self, record: Record, plan: Plan) -> None:
         try:
@@ -240,6 +257,8 @@ class Endpoints:
     def _plan(self, name: str, config: str) -> Plan:
         described = self._configs.find(config)["description"]
         variant = described["ProductionVariants"][0]
+        if "ModelName" not in variant:
+            raise invalid("Updating an endpoint to inference components is not implemented by the local platform.")
         model = self._models.find(variant["ModelName"])["description"]
         timeout = variant.get("ContainerStartupHealthCheckTimeoutInSeconds", self._health_timeout)
         return Plan(name, config, model, variant, timeout, described.get("AsyncInferenceConfig"))
@@ -257,19 +276,10 @@ class Endpoints:
         record["plan"] = {"model": plan.model, "variant": plan.variant, "asynchronous": plan.asynchronous}
         record["processes"] = [serving.process]
         record["description"].pop("PendingDeploymentSummary", None)
-        image, now = plan.model["PrimaryContainer"]["Image"], time.time()
-        variant: dict[str, Any] = {
-            "VariantName": plan.variant["VariantName"],
-            "DeployedImages": [{"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": now}],
-            "CurrentWeight": plan.variant.get("InitialVariantWeight", 1.0),
-            "DesiredWeight": plan.variant.get("InitialVariantWeight", 1.0),
+        record["description"] |= {
+            "ProductionVariants": [serving_variant(plan)],
+            "AsyncInferenceConfig": plan.asynchronous,
         }
-        if "ServerlessConfig" in plan.variant:
-            variant["CurrentServerlessConfig"] = plan.variant["ServerlessConfig"]
-        else:
-            count = plan.variant.get("InitialInstanceCount", 1)
-            variant |= {"CurrentInstanceCount": count, "DesiredInstanceCount": count}
-        record["description"] |= {"ProductionVariants": [variant], "AsyncInferenceConfig": plan.asynchronous}
         self._set(record, "InService")
 
     def _set(self, record: Record, status: str, reason: str = "") -> None:

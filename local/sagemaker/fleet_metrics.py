@@ -38,6 +38,12 @@ METRICS: dict[str, Callable[[int], bool]] = {
 }
 
 
+def noted_as(dimensions: dict[str, str]) -> str:
+    """Under which name an alarm's figures are: an endpoint's, or a component's."""
+    component = dimensions.get("InferenceComponentName")
+    return f"component/{component}" if component else dimensions.get("EndpointName", "")
+
+
 class FleetMetrics:
     """What endpoints answered in the last hour; call it on the event loop."""
 
@@ -64,7 +70,7 @@ class FleetMetrics:
         since = self._clock() - alarm["Period"] * alarm["EvaluationPeriods"]
         counted = [
             METRICS[alarm["MetricName"]](found.status)
-            for found in self._seen.get(wanted.get("EndpointName", ""), ())
+            for found in self._seen.get(noted_as(wanted), ())
             if found.at >= since
             and wanted.get("VariantName", found.variant) == found.variant
             and wanted.get("EndpointConfigName", found.config) == found.config

@@ -26,12 +26,15 @@ class InvocationMetrics:
         self._pending: list[dict[str, Any]] = []
         self._task: asyncio.Task[None] | None = None
 
-    def count(self, endpoint: str, variant: str, status: int, model: float, overhead: float) -> None:
+    def count(
+        self, endpoint: str, variant: str, component: str | None, status: int, model: float, overhead: float
+    ) -> None:
         """Count one call: the container's HTTP status (0 for none), and the seconds it and we took; on the loop.
 
         AWS sends a 0 where there was no error, so that the average is the rate of errors.
         """
-        dimensions = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}]
+        counted_by = [{"EndpointName": endpoint, "VariantName": variant}]
+        counted_by += [{"InferenceComponentName": component}] if component else []
         figures = [
             ("Invocations", 1, "None"),
             ("InvocationsPerInstance", 1, "None"),
@@ -41,9 +44,18 @@ class InvocationMetrics:
             ("ModelLatency", round(model * 1e6), "Microseconds"),
             ("OverheadLatency", round(overhead * 1e6), "Microseconds"),
         ]
+        for dimensions in counted_by:
+            self._put_later(figures, dimensions)
+
+    def without_capacity(self, component: str) -> None:
+        """Count one call of an inference component that had no copy to answer it."""
+        self._put_later([("NoCapacityInvocationFailures", 1, "None")], {"InferenceComponentName": component})
+
+    def _put_later(self, figures: list[tuple[str, int, str]], dimensions: dict[str, str]) -> None:
+        named = [{"Name": name, "Value": value} for name, value in dimensions.items()]
         at = datetime.fromtimestamp(time.time(), UTC)
         self._pending += [
-            {"MetricName": name, "Dimensions": dimensions, "Timestamp": at, "Value": value, "Unit": unit}
+            {"MetricName": name, "Dimensions": named, "Timestamp": at, "Value": value, "Unit": unit}
             for name, value, unit in figures
         ]
         if self._task is None or self._task.done():

@@ -16,11 +16,14 @@ CONTAINER_MEMBERS = {"Image", "ModelDataUrl", "ModelDataSource", "Environment", 
 VARIANT_MEMBERS = {
     "VariantName", "ModelName", "InitialInstanceCount", "InstanceType", "InitialVariantWeight", "VolumeSizeInGB",
     "ServerlessConfig", "ModelDataDownloadTimeoutInSeconds", "ContainerStartupHealthCheckTimeoutInSeconds",
-    "InferenceAmiVersion", "RoutingConfig",
+    "InferenceAmiVersion", "RoutingConfig", "ManagedInstanceScaling",
 }  # fmt: skip
 
 
-CONFIG_MEMBERS = {"EndpointConfigName", "ProductionVariants", "Tags", "KmsKeyId", "AsyncInferenceConfig"}
+OF_COMPONENTS = {"ExecutionRoleArn", "EnableNetworkIsolation", "VpcConfig"}  # a model has its own
+CONFIG_MEMBERS = {
+    "EndpointConfigName", "ProductionVariants", "Tags", "KmsKeyId", "AsyncInferenceConfig", *OF_COMPONENTS,
+}  # fmt: skip
 
 
 class Models:
@@ -108,6 +111,7 @@ class EndpointConfigs:
             raise invalid(f"{member} is not implemented by the local platform.")
         if len(request["ProductionVariants"]) != 1:
             raise invalid("More than one production variant is not implemented by the local platform.")
+        check_hosting(request)
         self._check_variant(request["ProductionVariants"][0])
         if "AsyncInferenceConfig" in request:
             check_async(request)
@@ -147,7 +151,7 @@ class EndpointConfigs:
         for member in variant.keys() - VARIANT_MEMBERS:
             raise invalid(f"{member} of a production variant is not implemented by the local platform.")
         if "ModelName" not in variant:
-            raise invalid("ModelName is required: inference components are not implemented by the local platform.")
+            return
         model = self._models.find(variant["ModelName"])["description"]
         if "ServerlessConfig" in variant:
             if model.get("EnableNetworkIsolation"):
@@ -157,6 +161,23 @@ class EndpointConfigs:
             check_serverless(variant)
         elif "InstanceType" not in variant:
             raise invalid("InstanceType is required.")
+
+
+def check_hosting(request: Record) -> None:
+    """Raises ValidationException for what only inference components have, or for what they lack."""
+    variant = request["ProductionVariants"][0]
+    if "ModelName" in variant:
+        for member in request.keys() & OF_COMPONENTS:
+            raise invalid(f"{member} is only supported for inference component endpoints; a model has its own.")
+        if "ManagedInstanceScaling" in variant:
+            raise invalid("ManagedInstanceScaling is only supported for inference component endpoints.")
+        return
+    if "ExecutionRoleArn" not in request:
+        raise invalid("ExecutionRoleArn is required for inference component endpoints, and a ModelName for others.")
+    if "InstanceType" not in variant:
+        raise invalid("InstanceType is required.")
+    if "AsyncInferenceConfig" in request or "ServerlessConfig" in variant:
+        raise invalid("Inference components are on real-time endpoints only.")
 
 
 def check_serverless(variant: Record) -> None:

@@ -10,10 +10,12 @@ from urllib.parse import unquote
 from local.cloud import Cloud
 from local.sagemaker import event_stream
 from local.sagemaker.async_inference import AsyncInference
+from local.sagemaker.components import NO_COPY
 from local.sagemaker.endpoints import Endpoints
 from local.sagemaker.invocation_metrics import InvocationMetrics
 from local.sagemaker.protocol import Response, ServiceError, Stream, not_implemented
-from local.sagemaker.serving import INVOKE_TIMEOUT, LOG_GROUP, Reply, Serving
+from local.sagemaker.scaling import Scaling
+from local.sagemaker.serving import INVOKE_TIMEOUT, Reply, Serving
 from local.sagemaker.store import Record
 
 LIMIT = 6 * 1024 * 1024  # bytes, either way
@@ -27,8 +29,8 @@ CHAT = "/v1/chat/completions"  # where containers answer OpenAI's clients
 
 
 class Runtime:
-    def __init__(self, cloud: Cloud, endpoints: Endpoints, queue: AsyncInference) -> None:
-        self._cloud, self._endpoints, self._queue = cloud, endpoints, queue
+    def __init__(self, cloud: Cloud, endpoints: Endpoints, queue: AsyncInference, scaling: Scaling) -> None:
+        self._cloud, self._endpoints, self._queue, self._scaling = cloud, endpoints, queue, scaling
         self._metrics = InvocationMetrics(cloud.client)
 
     async def close(self) -> None:
@@ -67,11 +69,11 @@ class Runtime:
 
     def _serving(self, name: str, component: str | None, body: bytes) -> Serving:
         """The process that answers. Raises ServiceError when there is none, or it cannot take this body now."""
-        if component is not None:
-            raise ServiceError("ValidationError", "Inference components are not implemented by the local platform.")
         if self._endpoint(name).get("AsyncInferenceConfig"):
             raise ServiceError("ValidationError", f"Endpoint {name} is asynchronous: call InvokeEndpointAsync.")
-        serving, _ = self._endpoints.serving(name)
+        serving = self._of_component(name, component) if component else self._endpoints.serving(name)[0]
+        if component is None and self._endpoints.hosts(name):
+            raise ServiceError("ValidationError", f"Endpoint {name} has inference components: name one of them.")
         if serving is None:
             raise ServiceError("ServiceUnavailable", f"Endpoint {name} is starting its container again.", 503)
         serverless = serving.plan.variant.get("ServerlessConfig")
@@ -80,6 +82,15 @@ class Runtime:
             raise ServiceError("ValidationError", f"Request size {len(body)} exceeds the limit of {limit} bytes.", 413)
         if serverless and serving.busy >= serverless["MaxConcurrency"]:
             raise ServiceError("ThrottlingException", "Rate exceeded: MaxConcurrency calls are under way.", 429)
+        return serving
+
+    def _of_component(self, endpoint: str, component: str) -> Serving | None:
+        """The process of an inference component. Raises ServiceError, and lets it come back, when it has no copy."""
+        serving, copies = self._scaling.components.serving(endpoint, component)
+        if copies == 0:
+            self._metrics.without_capacity(component)
+            self._scaling.leave_zero(component)
+            raise ServiceError("ValidationError", NO_COPY)
         return serving
 
     async def _invoke(
@@ -91,10 +102,10 @@ class Runtime:
             reply = await serving.invoke(body, passed)
             status = reply[0]
         except (OSError, http.client.HTTPException) as error:
-            raise self._no_answer(name, error) from error
+            raise self._no_answer(serving, error) from error
         finally:
             self._count(name, serving, status, called - began, time.perf_counter() - called)
-        return self._answer(name, serving.plan.variant["VariantName"], reply)
+        return self._answer(serving, reply)
 
     async def _invoke_streaming(
         self, name: str, serving: Serving, body: bytes, headers: dict[str, str], began: float
@@ -106,7 +117,7 @@ class Runtime:
         status, given, pieces = await self._streamed(name, serving, "/invocations", body, passed, began)
         if not 200 <= status < 300:
             content = b"".join([piece async for piece in pieces])
-            raise self._model_error(name, status, content.decode(errors="replace"))
+            raise self._model_error(serving, status, content.decode(errors="replace"))
         answer = {
             "Content-Type": event_stream.CONTENT_TYPE,
             STREAMED_TYPE: given.get("content-type", "application/octet-stream"),
@@ -124,38 +135,40 @@ class Runtime:
             streamed = await serving.stream(path, body, headers)
             status = streamed[0]
         except (OSError, http.client.HTTPException) as error:
-            raise self._no_answer(name, error) from error
+            raise self._no_answer(serving, error) from error
         finally:
             self._count(name, serving, status, called - began, time.perf_counter() - called)
         return streamed
 
     def _count(self, name: str, serving: Serving, status: int, overhead: float, model: float) -> None:
         """Counts a call, for the update under way and for CloudWatch; no answer of the container is status 0."""
-        variant = serving.plan.variant["VariantName"]
-        self._endpoints.metrics.note(name, variant, serving.plan.config, status)
-        self._metrics.count(name, variant, status, model, overhead)
+        variant, component = serving.plan.variant["VariantName"], serving.plan.component
+        noted = f"component/{component}" if component else name
+        self._endpoints.metrics.note(noted, variant, serving.plan.config, status)
+        self._metrics.count(name, variant, component, status, model, overhead)
 
-    def _answer(self, name: str, variant: str, reply: Reply) -> Response:
+    def _answer(self, serving: Serving, reply: Reply) -> Response:
         status, headers, content = reply
+        variant = serving.plan.variant["VariantName"]
         if not 200 <= status < 300:
-            raise self._model_error(name, status, content.decode(errors="replace"))
+            raise self._model_error(serving, status, content.decode(errors="replace"))
         if len(content) > LIMIT:
-            raise self._model_error(name, status, f"The response of {len(content)} bytes exceeds {LIMIT} bytes.")
+            raise self._model_error(serving, status, f"The response of {len(content)} bytes exceeds {LIMIT} bytes.")
         answer = {"Content-Type": headers.get("content-type", "application/octet-stream"), VARIANT: variant}
         if CUSTOM in headers:
             answer[CUSTOM] = headers[CUSTOM]
         return 200, answer, content
 
-    def _no_answer(self, name: str, error: Exception) -> ServiceError:
+    def _no_answer(self, serving: Serving, error: Exception) -> ServiceError:
         if isinstance(error, TimeoutError):
             said = f"Your invocation timed out after {INVOKE_TIMEOUT:.0f} seconds while waiting for a response."
         else:
             said = f"The container closed the connection: {error!r}"
-        return self._model_error(name, 0, said)
+        return self._model_error(serving, 0, said)
 
-    def _model_error(self, name: str, status: int, message: str) -> ServiceError:
+    def _model_error(self, serving: Serving, status: int, message: str) -> ServiceError:
         side = "client" if 400 <= status < 500 else "server"
-        group = f"{LOG_GROUP}/{name}"
+        group = serving.plan.log_group
         return ServiceError(
             "ModelError",
             f'Received {side} error ({status}) from primary with message "{message}". '

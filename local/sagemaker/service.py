@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from local.cloud import Cloud
 from local.sagemaker.async_inference import AsyncInference
+from local.sagemaker.components import Components
 from local.sagemaker.deployment import BAKING_SPEED
 from local.sagemaker.endpoints import Endpoints
 from local.sagemaker.events import EventSender
@@ -26,7 +27,7 @@ from local.sagemaker.protocol import (
     service_model,
 )  # fmt: skip
 from local.sagemaker.runtime import Runtime
-from local.sagemaker.scaling import SCALING_TARGET, Scaling
+from local.sagemaker.scaling import IDLE, SCALING_TARGET, Scaling
 from local.sagemaker.store import Record
 from local.sagemaker.tags import Tags
 from local.sagemaker.training import TrainingJobs
@@ -54,6 +55,7 @@ class SageMaker:
         stop_grace: float = STOP_GRACE,
         health_timeout: float = HEALTH_TIMEOUT,
         baking_speed: float = BAKING_SPEED,
+        idle: float = IDLE,
     ) -> None:
         self._model = service_model("sagemaker")
         self._events = EventSender(cloud)
@@ -62,9 +64,10 @@ class SageMaker:
         self._models = Models(cloud)
         self._configs = EndpointConfigs(cloud, self._models)
         self._endpoints = Endpoints(cloud, self._models, self._configs, self._events, health_timeout, baking_speed)
+        self._components = Components(cloud, self._models, self._configs, self._endpoints, health_timeout, baking_speed)
         self._queue = AsyncInference(cloud, self._endpoints)
-        self._runtime = Runtime(cloud, self._endpoints, self._queue)
-        self._scaling = Scaling(cloud, self._endpoints)
+        self._scaling = Scaling(cloud, self._endpoints, self._components, idle)
+        self._runtime = Runtime(cloud, self._endpoints, self._queue, self._scaling)
         self._operations = self._table()
         self._followers: list[Follower] = []
 
@@ -77,6 +80,8 @@ class SageMaker:
         await self.training.start()
         await self.processing.start()
         self._endpoints.start()
+        self._components.start()
+        await self._scaling.start()
         self._queue.start()
         for follower in self._followers:
             await follower.start()
@@ -88,6 +93,8 @@ class SageMaker:
         await asyncio.gather(self.training.shutdown(grace), self.processing.shutdown(grace))
         await self._queue.shutdown()
         await self._runtime.close()
+        await self._scaling.shutdown()
+        await self._components.shutdown(grace)
         await self._endpoints.shutdown(grace)
         await self._events.close()
 
@@ -134,12 +141,15 @@ class SageMaker:
             "Model": self._models,
             "EndpointConfig": self._configs,
             "Endpoint": self._endpoints,
+            "InferenceComponent": self._components,
         }
         tags = Tags([resource.store for resource in nouns.values()])
         table: dict[str, Callable[[Record], Any]] = {
             "StopTrainingJob": self.training.stop,
             "StopProcessingJob": self.processing.stop,
             "UpdateEndpoint": self._endpoints.update,
+            "UpdateInferenceComponent": self._components.update,
+            "UpdateInferenceComponentRuntimeConfig": self._components.update_copies,
             "AddTags": tags.add,
             "DeleteTags": tags.remove,
             "ListTags": tags.list,

@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import secrets
 import socket
+import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,6 @@ from local.sagemaker.logs import LogStream
 from local.sagemaker.models import model_data
 from local.sagemaker.store import Record
 
-LOG_GROUP = "/aws/sagemaker/Endpoints"
 PING_INTERVAL = 0.05  # seconds
 PING_TIMEOUT = 2.0  # seconds; SageMaker's own
 INVOKE_TIMEOUT = 60.0  # seconds a container has to answer
@@ -42,6 +42,14 @@ class Plan:
     variant: Record
     health_timeout: float
     asynchronous: Record | None = None
+    component: str | None = None
+
+    @property
+    def log_group(self) -> str:
+        """Where SageMaker writes what the container prints."""
+        if self.component:
+            return f"/aws/sagemaker/InferenceComponents/{self.component}"
+        return f"/aws/sagemaker/Endpoints/{self.endpoint}"
 
 
 class Serving:
@@ -54,6 +62,7 @@ class Serving:
         self._process: processes.Process | None = None
         self._port = 0
         self._busy = 0
+        self.last_used = time.monotonic()
         self._idle = asyncio.Event()
         self._idle.set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -112,9 +121,7 @@ class Serving:
         try:
             return await in_invocation_thread(self._exchange, "POST", "/invocations", body, headers, timeout)
         finally:
-            self._busy -= 1
-            if not self._busy:
-                self._idle.set()
+            self._used()
 
     async def stream(self, path: str, body: bytes, headers: dict[str, str]) -> Streamed:
         """The container's answer to a POST, its body as it comes. Raises as `invoke` does, also in the middle."""
@@ -140,7 +147,11 @@ class Serving:
 
     def _finish(self, connection: http.client.HTTPConnection) -> None:
         connection.close()
+        self._used()
+
+    def _used(self) -> None:
         self._busy -= 1
+        self.last_used = time.monotonic()
         if not self._busy:
             self._idle.set()
 
@@ -189,7 +200,7 @@ class Serving:
     def _open_logs(self) -> LogStream:
         role = self.plan.model["ExecutionRoleArn"]
         stream = f"{self.plan.variant['VariantName']}/i-{secrets.token_hex(8)}"
-        logs = LogStream(lambda: self._cloud.client("logs", role_arn=role), f"{LOG_GROUP}/{self.plan.endpoint}", stream)
+        logs = LogStream(lambda: self._cloud.client("logs", role_arn=role), self.plan.log_group, stream)
         if self.plan.model.get("EnableNetworkIsolation"):
             logs.write(
                 "Network isolation of serving processes is not available locally: the model runs with the network."

@@ -237,7 +237,7 @@ def physical(variable: str) -> str:
     return "slipway-test-" + variable.lower().replace("_", "-")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def api() -> Callable[..., ApiClient]:
     """Make a client of a noun's function, for a user that no other test has: `api("datasets", group="viewer")`."""
 

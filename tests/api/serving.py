@@ -11,7 +11,7 @@ import requests
 from lambdas.common import waits, workflows
 from lambdas.common.environment import variable
 from lambdas.common.errors import Stale
-from lambdas.endpoints import tasks, updates
+from lambdas.endpoints import sleeping, tasks, updates
 from lambdas.endpoints.endpoint_request import deployed_name
 from lambdas.endpoints.schemas import Endpoint
 from lambdas.endpoints.service import ENDPOINTS
@@ -118,7 +118,7 @@ class Serving:
     def abort(self, id: str) -> None:
         """End what a workflow had of an endpoint."""
         found = ENDPOINTS.get(self.owner, id)
-        names = {"DEPLOY": id, "TEARDOWN": f"{id}-delete"}
+        names = {"DEPLOY": sleeping.deploy_name(found), "TEARDOWN": f"{id}-delete", "SLEEP": sleeping.sleep_name(found)}
         if found.update:
             names["UPDATE"] = updates.execution_name(found)
         for workflow, name in names.items():

@@ -67,13 +67,16 @@ WILDCARD_RESOURCES = {
     f"arn:<AWS::Partition>:sagemaker:{HERE}:endpoint/slipway-dev-*",
     f"arn:<AWS::Partition>:sagemaker:{HERE}:endpoint-config/slipway-dev-*",
     f"arn:<AWS::Partition>:sagemaker:{HERE}:model/slipway-dev-*",
+    f"arn:<AWS::Partition>:sagemaker:{HERE}:inference-component/slipway-dev-*",
     "arn:<AWS::Partition>:iam::<AWS::AccountId>:role/slipway-dev-token/*",
     f"arn:<AWS::Partition>:cloudwatch:{HERE}:alarm:slipway-dev-*",
     f"arn:<AWS::Partition>:cloudwatch:{HERE}:alarm:TargetTracking-endpoint/slipway-dev-*",
+    f"arn:<AWS::Partition>:cloudwatch:{HERE}:alarm:TargetTracking-inference-component/slipway-dev-*",
     f"arn:<AWS::Partition>:application-autoscaling:{HERE}:scalable-target/*",
     f"arn:<AWS::Partition>:logs:{HERE}:log-group:/aws/sagemaker/TrainingJobs:*",
     f"arn:<AWS::Partition>:logs:{HERE}:log-group:/aws/sagemaker/ProcessingJobs:*",
     f"arn:<AWS::Partition>:logs:{HERE}:log-group:/aws/sagemaker/Endpoints/slipway-dev-*:*",
+    f"arn:<AWS::Partition>:logs:{HERE}:log-group:/aws/sagemaker/InferenceComponents/slipway-dev-*:*",
 }
 
 
@@ -188,9 +191,13 @@ def test_tokens_are_signed_by_a_role_that_only_the_endpoints_function_may_take(d
     assert trust["Action"] == "sts:AssumeRole" and "Condition" not in trust
     assert readable(trust["Principal"]["AWS"]).startswith("<EndpointsRole")
     (policy,) = role["Policies"]
-    given = {each["Action"]: readable(each["Resource"]) for each in policy["PolicyDocument"]["Statement"]}
-    endpoints = f"arn:<AWS::Partition>:sagemaker:{HERE}:endpoint/slipway-dev-*"
-    assert given == {"sagemaker:CallWithBearerToken": "*", "sagemaker:InvokeEndpoint": endpoints}
+    given = {
+        each["Action"]: [readable(arn) for arn in listed(each["Resource"])]
+        for each in policy["PolicyDocument"]["Statement"]
+    }
+    ours = f"arn:<AWS::Partition>:sagemaker:{HERE}"
+    called = [f"{ours}:endpoint/slipway-dev-*", f"{ours}:inference-component/slipway-dev-*"]
+    assert given == {"sagemaker:CallWithBearerToken": ["*"], "sagemaker:InvokeEndpoint": called}
     taking = {by for by, given in statements(dev) if "sts:AssumeRole" in listed(given["Action"])}
     assert [by.partition("Role")[0] for by in taking] == ["Endpoints"]
 

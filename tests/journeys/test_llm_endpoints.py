@@ -38,10 +38,9 @@ def job(member: ApiClient) -> dict[str, Any]:
     return job
 
 
-def deploy(member: ApiClient, job: dict[str, Any], **more: Any) -> dict[str, Any]:
+def deploy(member: ApiClient, job: dict[str, Any], kind: str = "model_based", **more: Any) -> dict[str, Any]:
     model = {"model_id": job["model"]["model_id"], "version": job["model"]["version"]}
-    request = {"name": "one", "model": model, "kind": "model_based", **more}
-    return member.call("POST", "/endpoints", request)
+    return member.call("POST", "/endpoints", {"name": "one", "model": model, "kind": kind, **more})
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +49,18 @@ def endpoints(member: ApiClient, job: dict[str, Any]) -> list[dict[str, Any]]:
     made = [deploy(member, job, llm={"max_model_len": 6000}), deploy(member, job)]
     served = [member.wait(f"/endpoints/{each['id']}", "in_service", "failed") for each in made]
     assert [each["status"] for each in served] == ["in_service"] * 2, served
+    return served
+
+
+@pytest.fixture(scope="module")
+def components(member: ApiClient, job: dict[str, Any]) -> list[dict[str, Any]]:
+    """Two endpoints that share the instances of one of SageMaker's, in service; the first scales to zero."""
+    kind, served = "inference_component_based", list[dict[str, Any]]()
+    for more in ({"copies": {"min_copies": 0, "max_copies": 1}}, {"llm": {"max_model_len": 6000}}):
+        placing = more | ({"host_endpoint_id": served[0]["id"]} if served else {})
+        made = deploy(member, job, kind, **placing)
+        served.append(member.wait(f"/endpoints/{made['id']}", "in_service", "failed"))
+        assert served[-1]["status"] == "in_service", served[-1]["reason"]
     return served
 
 
@@ -146,6 +157,53 @@ def test_who_may_not_use_an_endpoint_gets_no_token(
         platform.client("sts").assume_role(RoleArn=roles[0]["Arn"], RoleSessionName="somebody")
 
 
+def test_two_models_share_an_endpoint_and_answer_both_ways(
+    platform: Platform, member: ApiClient, endpoints: list[dict[str, Any]], components: list[dict[str, Any]]
+) -> None:
+    first, second = components
+    listed = platform.client("sagemaker").list_inference_components(EndpointNameEquals=f"slipway-local-{first['id']}")
+    names = {found["InferenceComponentName"] for found in listed["InferenceComponents"]}
+    assert names == {f"slipway-local-{each['id']}" for each in components}
+    parameters = {"temperature": 0, "max_new_tokens": 64}
+    for each in components:
+        path = f"/endpoints/{each['id']}/invoke"
+        assert member.call("POST", path, {"inputs": PROMPT, "parameters": parameters}) == [{"generated_text": SENTENCE}]
+        chat = member.call("POST", path, {"messages": CHAT, "parameters": parameters})
+        assert chat["choices"][0]["message"]["content"] == SENTENCE
+    token, other = (member.call("POST", f"/endpoints/{each['id']}/token") for each in components)
+    chunks = list(ask(client_of(other), stream=True))
+    texts = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices and chunk.choices[0].delta.content]
+    assert ("".join(texts), len(texts) >= 3) == (SENTENCE, True)
+    with pytest.raises(openai.PermissionDeniedError, match=r"InvokeEndpoint.*inference-component/.*" + second["id"]):
+        ask(client_of(token, other["base_url"]))
+    of_another_kind = member.call("POST", f"/endpoints/{endpoints[0]['id']}/token")
+    with pytest.raises(openai.PermissionDeniedError, match="InvokeEndpoint"):
+        ask(client_of(of_another_kind, token["base_url"]))
+
+
+def test_a_component_scales_to_zero_and_comes_back_when_it_is_called(
+    platform: Platform, member: ApiClient, components: list[dict[str, Any]]
+) -> None:
+    first, second = components
+    path = f"/endpoints/{first['id']}/invoke"
+    call = {"inputs": PROMPT, "parameters": {"temperature": 0, "max_new_tokens": 64}}
+    # What Application Auto Scaling does after a quarter of an hour without a call.
+    name, sagemaker = f"slipway-local-{first['id']}", platform.client("sagemaker")
+    sagemaker.update_inference_component_runtime_config(
+        InferenceComponentName=name, DesiredRuntimeConfig={"CopyCount": 0}
+    )
+
+    def copies() -> int:
+        return sagemaker.describe_inference_component(InferenceComponentName=name)["RuntimeConfig"]["CurrentCopyCount"]
+
+    eventually(lambda: copies() == 0, 60)
+    refused = member.request("POST", path, json=call)
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "60"), refused.text
+    assert member.call("POST", f"/endpoints/{second['id']}/invoke", call) == [{"generated_text": SENTENCE}]
+    answered = eventually(lambda: (found := member.request("POST", path, json=call)).ok and found.json(), 60)
+    assert answered == [{"generated_text": SENTENCE}]
+
+
 def test_boto3_reads_the_stream_as_events(platform: Platform, endpoints: list[dict[str, Any]]) -> None:
     answer = platform.client("sagemaker-runtime").invoke_endpoint_with_response_stream(
         EndpointName=f"slipway-local-{endpoints[0]['id']}",
@@ -158,8 +216,11 @@ def test_boto3_reads_the_stream_as_events(platform: Platform, endpoints: list[di
     assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks) == SENTENCE
 
 
-def test_the_endpoints_go_away(member: ApiClient, endpoints: list[dict[str, Any]]) -> None:
-    for endpoint in endpoints:
+def test_the_endpoints_go_away(
+    platform: Platform, member: ApiClient, endpoints: list[dict[str, Any]], components: list[dict[str, Any]]
+) -> None:
+    for endpoint in endpoints + components:
         member.call("DELETE", f"/endpoints/{endpoint['id']}")
-    for endpoint in endpoints:
+    for endpoint in endpoints + components:
         eventually(lambda id=endpoint["id"]: member.request("GET", f"/endpoints/{id}").status_code == 404, 60)
+    assert platform.client("sagemaker").list_inference_components()["InferenceComponents"] == []

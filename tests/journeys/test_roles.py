@@ -17,6 +17,7 @@ from stacks.grants import GRANTS
 from tests.hub import Hub
 from tests.journeys.checks import (
     accounts,
+    components,
     datasets,
     endpoints,
     jobs,
@@ -116,6 +117,7 @@ OTHER_CHECKS: dict[str, Check] = {
     "endpoints_deploy: s3:ListBucket on jobs-bucket": endpoint_update,
     "endpoints_deploy: s3:DeleteObject on jobs-bucket/inferences": endpoint_update,
     "endpoints_deploy: s3:DeleteObject on jobs-bucket/answers": endpoint_update,
+    **components.CHECKS,
     "endpoints_watch: states:StartExecution on update-workflow": endpoint_update_watching,
     "endpoints_watch: states:DescribeExecution on update-workflow/executions": endpoint_update_watching,
     "endpoints_watch: cloudwatch:DeleteAlarms on endpoint-alarms": endpoint_update_watching,
@@ -173,6 +175,7 @@ JUSTIFIED: dict[str, str] = {
     for function in ("endpoints_deploy", "endpoints_watch")
     for action, resource in (
         ("sagemaker:UpdateEndpointWeightsAndCapacities", "endpoints"),
+        ("sagemaker:UpdateInferenceComponentRuntimeConfig", "inference-components"),
         ("cloudwatch:PutMetricAlarm", "scaling-alarms"),
         ("cloudwatch:DescribeAlarms", "scaling-alarms"),
         ("cloudwatch:DeleteAlarms", "scaling-alarms"),
@@ -272,8 +275,8 @@ def check_of_training(resource: str) -> Check:
     """Return the check that the execution role needs a resource for."""
     if datasets.IMPORTS in resource:
         return training.training_on_a_reference
-    if ":alarm:" in resource:
-        return endpoint_update
+    if ":alarm:" in resource or "InferenceComponents/" in resource:
+        return endpoint_update if ":alarm:" in resource else components.component_logs
     return training.serving if "Endpoints/" in resource or "modelsbucket" in resource else training.training
 
 

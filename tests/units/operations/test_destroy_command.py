@@ -47,7 +47,31 @@ def test_an_endpoint_that_is_still_being_made_is_deleted_once_it_is_made_and_wai
         listed(endpoint(mine, "Deleting"), endpoint(foreign, "InService")),
         listed(endpoint(foreign, "InService")),
     )
-    drain.delete_endpoints(scripted, "dev")
+    drain.delete_settled(scripted, "dev", "endpoint")
+
+
+def test_components_are_deleted_once_they_are_at_rest_and_waited_for(scripted):
+    def listed(*statuses: str) -> tuple[str, dict[str, object], dict[str, object]]:
+        arn = "arn:aws:sagemaker:eu-west-1:123456789012"
+        rows = [
+            {
+                "InferenceComponentName": "slipway-dev-ep-1",
+                "InferenceComponentArn": f"{arn}:inference-component/slipway-dev-ep-1",
+                "InferenceComponentStatus": status,
+                "EndpointName": "slipway-dev-ep-1",
+                "EndpointArn": f"{arn}:endpoint/slipway-dev-ep-1",
+                "VariantName": "main",
+                "CreationTime": NOW,
+                "LastModifiedTime": NOW,
+            }
+            for status in statuses
+        ]
+        return "list_inference_components", {"NameContains": "slipway-dev-"}, {"InferenceComponents": rows}
+
+    deletion: tuple[str, dict[str, object], dict[str, object]]
+    deletion = "delete_inference_component", {"InferenceComponentName": "slipway-dev-ep-1"}, {}
+    scripted.script("sagemaker", listed("Updating"), listed("InService"), deletion, listed("Deleting"), listed())
+    drain.delete_settled(scripted, "dev", "inference_component")
 
 
 def test_each_job_of_a_queue_is_terminated_once_and_all_are_waited_for(scripted):
@@ -106,8 +130,9 @@ def test_processing_jobs_of_this_stage_are_stopped_and_waited_for(scripted):
 def test_scaling_of_this_stages_endpoints_stops(scripted):
     mine, foreign = "endpoint/slipway-dev-ep-1/variant/main", "endpoint/their-slipway-dev-copy/variant/main"
     dimension, namespace = "sagemaker:variant:DesiredInstanceCount", "sagemaker"
+    component, of_copies = "inference-component/slipway-dev-ep-2", "sagemaker:inference-component:DesiredCopyCount"
 
-    def target(name: str) -> dict[str, Any]:
+    def target(name: str, dimension: str = dimension) -> dict[str, Any]:
         bounds = {"MinCapacity": 1, "MaxCapacity": 2, "RoleARN": "arn:aws:iam::123456789012:role/scaling"}
         named = {"ServiceNamespace": namespace, "ResourceId": name, "ScalableDimension": dimension}
         return named | bounds | {"CreationTime": NOW}
@@ -118,9 +143,10 @@ def test_scaling_of_this_stages_endpoints_stops(scripted):
         (
             "describe_scalable_targets",
             {"ServiceNamespace": namespace},
-            {"ScalableTargets": [target(mine), target(foreign)]},
+            {"ScalableTargets": [target(mine), target(foreign), target(component, of_copies)]},
         ),
         ("deregister_scalable_target", asked, {}),
+        ("deregister_scalable_target", asked | {"ResourceId": component, "ScalableDimension": of_copies}, {}),
     )
     drain.stop_scaling(scripted, "dev")
 

@@ -34,7 +34,7 @@ from tests.journeys.checks.endpoint_updates import (
     endpoint_update_watching,
 )
 from tests.journeys.checks.world import World
-from tests.journeys.conftest import PARAMETERS, configured, train, upload
+from tests.journeys.conftest import PARAMETERS, PASSWORD, configured, train, upload
 from tests.journeys.records import Records, copy_unservable_model
 from tests.journeys.roles import (
     Check,
@@ -287,6 +287,12 @@ def test_every_grant_has_a_check() -> None:
 
 @pytest.mark.slow
 class TestEvery:
+    @pytest.fixture(autouse=True)
+    def fresh_tokens(self, world: World) -> None:
+        """Tokens last half an hour, which is less than all of this takes."""
+        for client in (world.owner, world.admin):
+            client.login(str(client.username), PASSWORD)
+
     @pytest.mark.parametrize("function", CHECKS)
     def test_nothing_in_the_grants_is_too_much(self, function: str, world: World) -> None:
         every = [permission for permission in permissions() if permission.function == function]

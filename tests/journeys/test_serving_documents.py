@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from lambdas.common.items import from_item
 from lambdas.endpoints.schemas import EndpointChange, EndpointCreate
 from local.api_client import ApiClient
 from local.home import REPOSITORY
@@ -56,6 +57,9 @@ def reader(
     reader = new_user()
     stub_models.install(platform, tmp_path_factory.mktemp("image"))
     stub_models.register(platform, trained, ["good", "good"], reader.username, "cancer")
+    records = Records(platform)  # the first version is deployed before there is the second
+    first = from_item(records.read("models", str(reader.username), "name#cancer#v1") or {})["target"]
+    records.write("models", owner=reader.username, id="latest#cancer", target=first, number=2)
     yield reader
     for endpoint in reader.call("GET", "/endpoints")["items"]:
         taken_down(reader, endpoint["id"])

@@ -278,6 +278,8 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("dynamodb: GetItem UpdateItem", "jobs-table"),
         ("dynamodb: GetItem PutItem", "endpoints-table"),
         ("dynamodb: GetItem UpdateItem", "models-table"),
+        ("s3: ListBucket", "models-bucket"),
+        ("s3: GetObject", "models-bucket/documents"),
         ("dynamodb: PutItem DeleteItem", "waits-table"),
         ("states: StartExecution", "deploy-workflow"),
     ],

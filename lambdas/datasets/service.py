@@ -32,7 +32,8 @@ from lambdas.datasets.schemas import (
     VersionCreated,
     VersionPublic,
 )
-from lambdas.datasets.storage import held_by as held_by  # the statistics call it
+from lambdas.datasets.storage import Held as Held  # the statistics call these
+from lambdas.datasets.storage import held_by as held_by
 
 MAX_READS = 10  # pages of the table that one filtered list reads
 PROCESS = "PROCESS_WORKFLOW_ARN"

@@ -14,6 +14,7 @@ from lambdas.endpoints.lifetimes import Forecast
 from lambdas.endpoints.schemas import Endpoint
 
 HOUR = 3600
+UNPRICED = "The price table has no price of what it ran on before, so there is no sum."
 
 
 class End(NamedTuple):
@@ -69,8 +70,7 @@ def until(hours: int | None, at: datetime) -> str | None:
 
 def settled(endpoint: Endpoint, at: datetime) -> dict[str, Any]:
     """Return the changes of an endpoint whose run ends: its hours are counted, and it has no lease any more."""
-    return {
-        "instance_hours": endpoint.instance_hours + hours_running(endpoint, at),
+    return run_until(endpoint, at) | {
         "started_at": None,
         "in_service_since": None,
         "lease_until": None,
@@ -81,7 +81,21 @@ def passing(endpoint: Endpoint, at: datetime) -> dict[str, Any]:
     """Return the changes of an endpoint that runs on, on other instances perhaps: its hours until now are counted."""
     if endpoint.started_at is None:
         return {}
-    return {"instance_hours": endpoint.instance_hours + hours_running(endpoint, at), "started_at": iso(at)}
+    return run_until(endpoint, at) | {"started_at": iso(at)}
+
+
+def run_until(endpoint: Endpoint, at: datetime) -> dict[str, Any]:
+    """Return the hours and the cost of an endpoint with its present run, which may be followed by another type's."""
+    hours = endpoint.instance_hours + hours_running(endpoint, at)
+    return {"instance_hours": hours, "cost_before": cost_until(endpoint, at)}
+
+
+def cost_until(endpoint: Endpoint, at: datetime) -> float | None:
+    """Return the USD of all runs, the present one at the price of what it runs on; None where a price is missing."""
+    hours = hours_running(endpoint, at)
+    before = endpoint.cost_before if endpoint.instance_hours else 0
+    each = price("hosting", endpoint.instance_type).usd if hours else 0
+    return None if each is None or before is None else before + each * hours
 
 
 def hours_running(endpoint: Endpoint, at: datetime) -> float:
@@ -145,12 +159,12 @@ def costs(endpoint: Endpoint, now: datetime) -> dict[str, Any]:
     each = price("hosting", endpoint.instance_type)
     if each.usd is None:
         return {"cost_note": each.note}
-    hours = endpoint.instance_hours + hours_running(endpoint, now)
-    running = endpoint.instance_count if endpoint.started_at else 0
+    running, so_far = endpoint.instance_count if endpoint.started_at else 0, cost_until(endpoint, now)
+    unpriced = UNPRICED if so_far is None else ""
     return {
         "cost_per_hour": round(each.usd * running, 4),
-        "cost_so_far": round(each.usd * hours, 4),
-        "cost_note": f"{each.note} {note_of_sharing(endpoint)}".rstrip(),
+        "cost_so_far": None if so_far is None else round(so_far, 4),
+        "cost_note": " ".join(note for note in (unpriced, each.note, note_of_sharing(endpoint)) if note),
     }
 
 

@@ -23,6 +23,9 @@ class Run(BaseModel):
     in_service_since: str | None = None
     stopped_at: str | None = Field(default=None, description="When SageMaker was seen to have it no more.")
     instance_hours: float = Field(default=0, description="Of the runs before this one.")
+    cost_before: float | None = Field(
+        default=None, description="USD of those hours, each run's at its price then; None once one had no price."
+    )
     wakes: int = Field(default=0, description="How often it was woken: each deployment has a name of its own.")
 
 
@@ -33,7 +36,9 @@ class Forecast(BaseModel):
     sleeps_at: str | None = None
     sleeps_because: str | None = Field(default=None, description="The sentence that says why, and what keeps it awake.")
     cost_per_hour: float | None = Field(default=None, description="USD, an estimate; 0 while it sleeps.")
-    cost_so_far: float | None = Field(default=None, description="USD, an estimate: of all its runs at today's price.")
+    cost_so_far: float | None = Field(
+        default=None, description="USD, an estimate: of all its runs, each at the price of what it ran on."
+    )
     cost_note: str | None = Field(default=None, description="What the estimate rests on, or why there is none.")
 
 

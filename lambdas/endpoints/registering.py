@@ -14,7 +14,7 @@ from lambdas.common.errors import Conflict, NotFound, SlipwayError, Stale, Unava
 from lambdas.common.identity import Caller
 from lambdas.common.ids import new_id
 from lambdas.common.store import now
-from lambdas.endpoints import service
+from lambdas.endpoints import leases, service
 from lambdas.endpoints.registration_schemas import RegisterCreate
 from lambdas.endpoints.schemas import Endpoint, EndpointCreate
 from lambdas.jobs import service as jobs
@@ -97,6 +97,7 @@ def new_registration(caller: Caller, request: RegisterCreate, content: str, poin
     of_endpoint = set(EndpointCreate.model_fields) - {"model"}
     version = version_of(caller, request)
     instance_type = service.instance_type_of(caller, request) if request.deploy else None
+    leases.hours_of(request.lease_hours)  # a longer one is refused now, not when the endpoint begins
     if version and request.deploy and version.status == "ready":
         service.checked(caller, request, version, instance_type)
     return Registration(

@@ -9,7 +9,19 @@ from lambdas.common.errors import SlipwayError
 from lambdas.common.pages import Cursor, Limit, Page
 from lambdas.common.uploads import UploadPlan
 from lambdas.datasets import service as datasets
-from lambdas.jobs import capsule, details, evaluations, history, limits, logs, queues, registrations, scripts, service
+from lambdas.jobs import (
+    capsule,
+    details,
+    evaluations,
+    history,
+    limits,
+    logs,
+    queues,
+    registrations,
+    scripts,
+    service,
+    trainings,
+)
 from lambdas.jobs.answers import (
     BatchCreate,
     BatchCreated,
@@ -80,7 +92,7 @@ Points = Annotated[
 @router.post("/jobs", status_code=201)
 def create_job(caller: Writer, request: JobCreate) -> JobPublic:
     """Train a model on a data set. The job waits in its queue, runs, and registers the model."""
-    return JobPublic.of(service.create(caller, request))
+    return JobPublic.of(trainings.create(caller, request))
 
 
 @router.post("/jobs/batch")
@@ -92,7 +104,7 @@ def create_jobs(caller: Writer, wanted: BatchCreate) -> BatchCreated:
             return BatchItem(error=BatchError(code=made.code, detail=made.detail))
         return BatchItem(job=JobPublic.of(made))
 
-    return BatchCreated(items=[item(made) for made in service.create_many(caller, wanted.jobs)])
+    return BatchCreated(items=[item(made) for made in trainings.create_many(caller, wanted.jobs)])
 
 
 @router.get("/jobs")
@@ -216,7 +228,7 @@ def start_job(job: WritableJob) -> JobPublic:
 @router.post("/jobs/{id}/rerun", status_code=201)
 def rerun_job(caller: Writer, job: ReadableJob) -> JobPublic:
     """Train again from the job's capsule: same data, parameters, seed and image, as a job of its own."""
-    return JobPublic.of(service.rerun(caller, job))
+    return JobPublic.of(trainings.rerun(caller, job))
 
 
 @router.post("/jobs/{id}/stop", status_code=202)

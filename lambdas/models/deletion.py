@@ -4,7 +4,7 @@ from lambdas.common import objects, waits
 from lambdas.common.environment import variable
 from lambdas.common.errors import Conflict, Stale
 from lambdas.common.transactions import transact
-from lambdas.models import duplicates, manifest, overview, search_index, upload, versions
+from lambdas.models import duplicates, manifest, overview, search_index, storage, upload, versions
 from lambdas.models.records import MODELS
 from lambdas.models.schemas import ModelVersion
 
@@ -34,4 +34,4 @@ def finish(version: ModelVersion) -> None:
         search_index.remove(before)  # a change that died half-way may have left it found by what it was then
     search_index.remove(version)
     objects.delete_prefix(variable("MODELS_BUCKET"), version.prefix)
-    versions.forget(MODELS.get(version.owner, version.id))
+    versions.forget(storage.freed(MODELS.get(version.owner, version.id)))

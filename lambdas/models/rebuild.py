@@ -7,7 +7,7 @@ from lambdas.common import aws, waits
 from lambdas.common.environment import variable
 from lambdas.common.errors import Conflict
 from lambdas.common.transactions import Write, transact
-from lambdas.models import duplicates, manifest, overview, postings, search_index, versions
+from lambdas.models import duplicates, manifest, overview, postings, search_index, storage, versions
 from lambdas.models.manifest import Files
 from lambdas.models.records import MODELS, pointers_to
 from lambdas.models.schemas import ModelVersion
@@ -46,7 +46,8 @@ def store(version: ModelVersion) -> bool:
     """Store a record unless there is one; return whether there was none."""
     under_way = version.status in {"uploading", "scanning", "deleting"}
     try:
-        MODELS.create(version, *overview.sharing(None, version if version.status != "deleting" else None))
+        shared = overview.sharing(None, version if version.status != "deleting" else None)
+        MODELS.create(version, *shared, *storage.counting(version.owner, version.stored_bytes))
     except Conflict:
         return False
     if under_way:

@@ -256,6 +256,8 @@ class ModelVersion(ModelFields, Entity):
     """The how-manieth of its owner's versions it is: its place in the search index."""
     indexed: bool = False
     size_bytes: int = 0
+    stored_bytes: int = 0
+    """What its owner's counter of storage has of it."""
     image_uri: str | None = None
     model_archive: str | None = None
     """The key of the archive that a training container made, which its image can serve."""
@@ -290,7 +292,7 @@ class ModelSummary(ModelFields):
     def of(cls, version: ModelVersion, **more: Any) -> Self:
         """Return what may be shown of a version."""
         hidden = {"owner", "holds", "revision", "schema_version", "image_uri"}
-        hidden |= {"ordinal", "indexed", "size_bytes", "model_archive"}
+        hidden |= {"ordinal", "indexed", "size_bytes", "stored_bytes", "model_archive"}
         return cls(
             **version.model_dump(exclude=hidden),
             user_id=version.owner,

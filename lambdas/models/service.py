@@ -27,6 +27,7 @@ from lambdas.models.requests import FileUpload, FolderUpload, ImportCreate, Mode
 from lambdas.models.requests import UploadCreate as UploadCreate  # a registration may bring one
 from lambdas.models.schemas import ModelFile, ModelPublic, ModelVersion
 from lambdas.models.search_terms import Filter
+from lambdas.models.storage import held_by as held_by  # the statistics call it
 from lambdas.models.trained import record_evaluation as record_evaluation  # the jobs call these two
 from lambdas.models.trained import register_trained as register_trained
 

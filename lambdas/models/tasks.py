@@ -9,7 +9,18 @@ from lambdas.common.environment import variable
 from lambdas.common.errors import NotFound
 from lambdas.common.observability import logger
 from lambdas.models import archive as archives
-from lambdas.models import deletion, downloads, duplicates, imports, manifest, scan, search_index, upload, versions
+from lambdas.models import (
+    deletion,
+    downloads,
+    duplicates,
+    imports,
+    manifest,
+    scan,
+    search_index,
+    storage,
+    upload,
+    versions,
+)
 from lambdas.models.rebuild import restore_page
 from lambdas.models.records import MODELS
 from lambdas.models.schemas import ModelVersion, StoredFile
@@ -78,11 +89,14 @@ def finish(version: ModelVersion, event: Event) -> None:
     if not version.indexed:
         search_index.add(version)
     versions.make_latest(version)
+    outcome = scan.outcome(version, manifest.files_of(version))
     manifest.store(
         version,
         waits.closing(version.id),
+        *storage.counting(version.owner, outcome["size_bytes"]),
         unless=lambda version: version.status != "scanning",
-        **scan.outcome(version, manifest.files_of(version)),
+        **outcome,
+        stored_bytes=outcome["size_bytes"],
     )
 
 

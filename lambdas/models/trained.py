@@ -8,7 +8,7 @@ from typing import Any
 from lambdas.common import aws, waits
 from lambdas.common.environment import variable
 from lambdas.common.errors import NotFound, Stale
-from lambdas.models import manifest, versions
+from lambdas.models import manifest, storage, versions
 from lambdas.models.records import MODELS
 from lambdas.models.schemas import Evaluation, MetricRange, ModelVersion, StoredFile, TrainingResults
 
@@ -39,13 +39,16 @@ def register_trained(
         body = json.dumps(content, indent=1).encode()
         aws.client("s3").put_object(Bucket=bucket, Key=version.prefix + name, Body=body, ContentType="application/json")
         files.append(stored_file(version, name, "application/json"))
+    size = sum(file.file_size for file in files)
     version = MODELS.settle(
         version,
         waits.closing(id),
+        *storage.counting(owner, size),
         unless=lambda version: version.status != "uploading",
         status="ready",
         file_count=len(files),
-        size_bytes=sum(file.file_size for file in files),
+        size_bytes=size,
+        stored_bytes=size,
         primary_file_path=archive,
         model_archive=archive,
         primary_metric=results.primary_metric,

@@ -43,21 +43,32 @@ def of(caller: Caller, days: int) -> Dashboard:
     owner = None if caller.is_admin else caller.username
     active, awake = jobs.active(owner), endpoints.awake_endpoints(owner)
     running = [job for job in active if job.status == "running"]
-    held = datasets.held_by([caller.username]).get(caller.username)
+    held = datasets.held_by([caller.username]).get(caller.username, datasets.Held())
     missing: list[Part] = []
     queues = answered("queues", missing, lambda: queue_figures(caller))
     busy = answered("metrics", missing, lambda: gpu_utilization(running, awake))
     return Dashboard(
         scope="everybody" if caller.is_admin else "yours",
-        datasets=DatasetFigures(total=held.datasets if held else 0, bytes=held.bytes if held else 0),
+        datasets=DatasetFigures(total=held.datasets, bytes=held.bytes),
         models=model_figures(caller.username),
         trainings=Trainings(active=len(active), running=len(running), waiting=len(active) - len(running)),
         gpus=Gpus(instances=gpu_instances([*running, *awake]), utilization_percent=busy),
-        storage=StorageFigures(used_bytes=held.bytes if held else 0, quota_bytes=int(variable("STORAGE_QUOTA_BYTES"))),
+        storage=storage_figures(caller.username, held.bytes),
         holders=holders(running, awake),
         activity=[Activity(**day.model_dump()) for day in jobs.activity(owner, days)],
         queues=queues,
         system=SystemStatus(status="degraded" if missing else "ok", missing=missing),
+    )
+
+
+def storage_figures(username: str, dataset_bytes: int) -> StorageFigures:
+    """Return what a user's files take: of models, one item more is read."""
+    model_bytes = models.held_by([username]).get(username, 0)
+    return StorageFigures(
+        used_bytes=dataset_bytes + model_bytes,
+        dataset_bytes=dataset_bytes,
+        model_bytes=model_bytes,
+        quota_bytes=int(variable("STORAGE_QUOTA_BYTES")),
     )
 
 

@@ -58,6 +58,7 @@ class Contribution(Ran):
     user_id: str
     datasets: int = 0
     dataset_bytes: int = 0
+    model_bytes: int = 0
     model_versions_registered: int = Field(default=0, description="Ever, deleted ones included.")
 
 
@@ -95,10 +96,12 @@ class Gpus(BaseModel):
 
 
 class StorageFigures(BaseModel):
-    """What the caller's data sets take and may take."""
+    """What the caller's files take, and what those of data sets may."""
 
-    used_bytes: int
-    quota_bytes: int
+    used_bytes: int = Field(description="Of data sets and models together.")
+    dataset_bytes: int
+    model_bytes: int = Field(description="Of the versions whose files are all there.")
+    quota_bytes: int = Field(description="Of data sets.")
 
 
 class Holder(BaseModel):

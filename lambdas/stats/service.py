@@ -43,7 +43,7 @@ def contributions(caller: Caller, limit: int, cursor: str | None) -> Page[Contri
     """Return a page of users and what each has done: the caller alone, or all accounts for an admin."""
     names, following = usernames(limit, cursor) if caller.is_admin else ([caller.username], None)
     runs, registered = jobs.runs_of_users(names), models.registered(names)
-    held = datasets.held_by(names)
+    held, stored = datasets.held_by(names), models.held_by(names)
     items = []
     for name in names:
         ran, has = runs.get(name, jobs.Runs()), held.get(name)
@@ -54,6 +54,7 @@ def contributions(caller: Caller, limit: int, cursor: str | None) -> Page[Contri
                 **ran.model_dump(include=OF_RUNS),
                 datasets=has.datasets if has else 0,
                 dataset_bytes=has.bytes if has else 0,
+                model_bytes=stored.get(name, 0),
                 model_versions_registered=registered.get(name, 0),
             )
         )

@@ -4,13 +4,15 @@ Run: python -m pytest tests/api/test_endpoint_changes.py
 """
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
 import pytest
 import requests
 
-from lambdas.common import aws, waits
+from lambdas.common import aws, prices, waits
+from lambdas.common.store import iso
 from lambdas.endpoints import update_tasks
 from lambdas.endpoints.service import ENDPOINTS
 from lambdas.models.records import MODELS
@@ -148,6 +150,31 @@ class TestUpdate:
         found = serving.record(id)
         assert (found.instance_count, found.instance_type, found.deployment) == (2, "ml.g5.xlarge", 2)
         serving.assert_true()
+
+    def test_hours_on_other_instances_stay_at_the_price_of_those(
+        self, serving: Serving, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        each = {
+            "ml.m5.large": {"hosting": {"usd": 1, "source": "x"}},
+            "ml.g5.xlarge": {"hosting": {"usd": 4, "source": "x"}},
+        }
+        monkeypatch.setattr(prices, "table", lambda: {"regions": {"us-east-1": each}, "sources": {"x": "Of a test."}})
+        id = serving.in_service()
+
+        def costs(hours: float) -> tuple[float, float]:
+            """Per hour and so far, once the present run is so old."""
+            started = iso(datetime.now(UTC) - timedelta(hours=hours))
+            ENDPOINTS.update(serving.record(id), started_at=started)
+            found = serving.ada.get(f"/endpoints/{id}").body
+            return found["cost_per_hour"], round(found["cost_so_far"], 1)
+
+        assert costs(hours=10) == (1, 10)
+        serving.ada.patch(f"/endpoints/{id}", {"instance_type": "ml.g5.xlarge"})
+        serving.update(id)
+        assert costs(hours=2) == (4, 18)
+        serving.ada.post(f"/endpoints/{id}/sleep")
+        asleep = serving.ada.get(f"/endpoints/{id}").body
+        assert (asleep["cost_per_hour"], round(asleep["cost_so_far"], 1)) == (0, 18)
 
     def test_an_endpoint_that_is_gone_says_so_and_can_be_taken_down(self, serving: Serving) -> None:
         id = serving.in_service()

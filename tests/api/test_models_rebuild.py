@@ -12,7 +12,7 @@ import boto3
 import pytest
 
 from lambdas.common import waits
-from lambdas.models import rebuild, tasks
+from lambdas.models import rebuild, storage, tasks
 from lambdas.models.records import MODELS
 from tests.api.client import ApiClient
 from tests.api.registry import (
@@ -153,12 +153,14 @@ def test_every_read_is_byte_equal_after_both_tables_are_lost(ada: ApiClient, api
     theirs = reads(eve, ada)
     statuses = {item["status"]["S"] for item in records if "status" in item}
     assert statuses == {"ready", "blocked", "uploading", "scanning", "failed"}
+    taken = storage.held_by([ada.username, eve.username])
     wipe()
     assert ada.get(f"/ai-models/{ada.username}").body["items"] == []
     assert rebuilt() == sum("status" in item for item in records)
     after = reads(ada, eve)
     assert json.dumps(after, default=repr) == json.dumps(before, default=repr)
     assert reads(eve, ada) == theirs
+    assert storage.held_by([ada.username, eve.username]) == taken and len(taken) == 2
     assert [id for id in stored(ada.username) if id != "latest#gone"] == [id for id in pointers if id != "latest#gone"]
     kept = {item["id"]["S"]: item for item in records if "status" in item}
     assert {item["id"]["S"]: item for item in items("MODELS_TABLE") if "status" in item} == kept

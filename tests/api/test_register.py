@@ -72,6 +72,16 @@ class TestWorkflow:
         assert ada.get("/jobs?kind=register&status=failed").body["items"] == []
         assert ada.get("/jobs").body["items"] == []
 
+    def test_its_endpoint_has_the_stages_lease_and_a_longer_one_is_refused_at_once(
+        self, api: Api, ada: ApiClient
+    ) -> None:
+        model = reference(servable(api, ada))
+        refused = registering(ada).post("/register", {"name": "Iris", "model": model, "lease_hours": 25})
+        assert (refused.status, refused.body["errors"][0]["field"]) == (400, "lease_hours")
+        job = registered(ada, model=model)
+        look(job)
+        assert ENDPOINTS.get(ada.username, job_of(ada, job)["endpoint_id"]).lease_hours == 24
+
     def test_new_files_become_a_version_and_its_scan_is_waited_for(self, api: Api, ada: ApiClient) -> None:
         models = api("models", username=ada.username)
         job = registered(ada, new_model=NEW, deploy=False)

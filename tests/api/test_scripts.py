@@ -10,7 +10,7 @@ from lambdas.common import waits
 from lambdas.common.errors import BadRequest, Conflict, NotFound
 from lambdas.common.identity import Caller
 from lambdas.common.transactions import transact
-from lambdas.jobs import scripts, service
+from lambdas.jobs import scripts, trainings
 from lambdas.jobs.schemas import JobCreate, JobScript
 from tests.api.client import ApiClient
 from tests.api.datasets import put_parts
@@ -93,7 +93,7 @@ def test_only_custom_jobs_run_a_script_and_they_need_one(ada: ApiClient) -> None
             {"name": "J", "dataset_id": dataset, "training_type": type, "script": given and given.model_dump()}
         )
         with pytest.raises(BadRequest, match=r"give script\.id with that type"):
-            service.script_of(caller(ada), request)
+            trainings.script_of(caller(ada), request)
 
 
 def test_a_script_in_use_stays_and_a_deleted_one_is_swept(ada: ApiClient) -> None:

@@ -18,6 +18,7 @@ from tests.api.client import ApiClient
 from tests.api.crashes import deaths
 from tests.api.datasets import processed
 from tests.api.jobs import created, datasets_handler, end, new_job, of, record, recover, table
+from tests.api.test_models_crashes import recover as recover_models
 
 
 @pytest.fixture
@@ -136,8 +137,8 @@ class TestContributions:
         assert found["runs"] == {"total": 2, "active": 1, "completed": 1, "failed": 0, "cancelled": 0}
         assert found["instance_hours"] == pytest.approx(1, abs=0.01)
         assert (found["datasets"], found["model_versions_registered"]) == (1, 1)
-        assert found["dataset_bytes"] > 0
-        assert sum(items) == 3, "one item of each noun"
+        assert found["dataset_bytes"] > 0 and found["model_bytes"] == len(registry.CONFIG)
+        assert sum(items) == 4, "one item of each noun, and one for models' bytes"
 
     def test_an_admin_sees_everybody_page_by_page(self, ada: ApiClient, api: Callable[..., ApiClient]) -> None:
         import os
@@ -149,7 +150,7 @@ class TestContributions:
         while True:
             with items_read() as items:
                 page = admin.get(f"/stats/contributions?limit=2{cursor}").body
-            assert sum(items) <= 3 * 2
+            assert sum(items) <= 4 * 2
             found |= {item["user_id"]: item["runs"]["failed"] for item in page["items"]}
             if page["next_cursor"] is None:
                 break
@@ -170,7 +171,10 @@ class TestDashboard:
             registry.ready(models, model_id=name)
         page = stats.get("/dashboard").body
         assert page["scope"] == "yours" and page["datasets"]["total"] == 2
-        assert page["datasets"]["bytes"] == page["storage"]["used_bytes"] < page["storage"]["quota_bytes"]
+        storage = page["storage"]
+        assert page["datasets"]["bytes"] == storage["dataset_bytes"] < storage["quota_bytes"]
+        assert storage["model_bytes"] == 2 * len(registry.CONFIG)
+        assert storage["used_bytes"] == storage["dataset_bytes"] + storage["model_bytes"]
         assert page["trainings"] == {"active": 2, "running": 1, "waiting": 1}
         assert page["models"]["yours"] == 2 and page["models"]["shared_by_you"] == 0
         (holder,) = page["holders"]
@@ -182,6 +186,7 @@ class TestDashboard:
         assert files.delete(f"/datasets/{other['id']}").status == 204
         assert models.delete(f"/ai-models/{ada.username}/one?version=v1").status == 204
         page = stats.get("/dashboard?days=3").body
+        assert page["storage"]["model_bytes"] == len(registry.CONFIG)
         assert (page["datasets"]["total"], page["models"]["yours"], len(page["activity"])) == (1, 1, 3)
 
     def test_what_others_share_is_counted_as_it_comes_and_goes(
@@ -248,3 +253,27 @@ def test_counts_are_true_whatever_dies(ada: ApiClient, stats: ApiClient) -> None
     end({"user_id": ada.username, "id": of(ada.username)[0].id})  # again
     (found,) = stats.get("/stats/contributions").body["items"]
     assert (found["runs"]["failed"], found["runs"]["active"]) == (1, len(of(ada.username)) - 1)
+
+
+@pytest.mark.thorough
+def test_the_bytes_of_models_are_true_whatever_dies(stats: ApiClient, api: Callable[..., ApiClient]) -> None:
+    models = api("models", username=stats.username)
+
+    def counted() -> int:
+        return stats.get("/dashboard").body["storage"]["model_bytes"]
+
+    def stored() -> int:
+        return len(registry.CONFIG) * len(models.get(f"/ai-models/{stats.username}").body["items"])
+
+    made = [registry.single(models, model_id="scanned").body]
+    for _ in deaths(lambda: registry.scan_now(made[0])):
+        registry.scan_now(made[0])
+        assert counted() == stored()
+        assert models.delete(f"/ai-models/{stats.username}/scanned?version=v1").status == 204
+        assert counted() == stored() == 0
+        made[0] = registry.single(models, model_id="scanned").body
+    for _ in deaths(lambda: models.delete(f"/ai-models/{stats.username}/scanned?version=v1")):
+        recover_models(stats.username)
+        assert counted() == stored()
+        if not stored():
+            registry.ready(models, model_id="scanned")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from local.home import REPOSITORY
 from tests.platform import Platform
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+EXPORTED = "exported"  # the file of what earlier blocks exported
 ADDRESS = "http://127.0.0.1:8700/api"
 # Where a machine has no zip: a program of that name that Python's zipfile does the work of.
 ZIP = """#!/bin/sh
@@ -34,6 +36,11 @@ class Said:
     text: str
     folder: Path
     api: ApiClient
+
+    def export(self, name: str, value: str) -> None:
+        """Let the next blocks know a variable, as a reader sets it from what was printed."""
+        with (self.folder / EXPORTED).open("a") as known:
+            known.write(f"export {name}={shlex.quote(value)}\n")
 
     @property
     def json(self) -> Any:
@@ -71,11 +78,11 @@ def reader_folder(folder: Path, files: Mapping[str, bytes]) -> Path:
 
 def run(language: str, text: str, folder: Path) -> str:
     """Run a block as a reader would, in a shell that knows what earlier blocks exported; return what it printed."""
-    kept = folder / "exported"
+    kept = folder / EXPORTED
     environment = os.environ | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": ""}
     script = folder / f"block.{language}"
     script.write_text(text)
-    command = f". ./{script.name}\nexport -p > exported" if language == "bash" else f"{sys.executable} {script.name}"
+    command = f". ./{script.name}\nexport -p > {EXPORTED}" if language == "bash" else f"{sys.executable} {script.name}"
     known = f". ./{kept.name}\n" if kept.exists() else ""
     done = subprocess.run(
         ["bash", "-e", "-c", known + command], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
@@ -87,7 +94,31 @@ def run(language: str, text: str, folder: Path) -> str:
 def follow(document: str, checks: list[Check], platform: Platform, user: ApiClient, folder: Path) -> None:
     """Run every command of a document, with only the API's address changed, and check what each says."""
     commands = blocks(document, "bash", "python")
-    assert len(commands) == len(checks)
     assert commands[0][1].count(ADDRESS) == 1
+    run_all([(language, text.replace(ADDRESS, platform.api_url)) for language, text in commands], checks, user, folder)
+
+
+def go_on(document: str, checks: list[Check], user: ApiClient, folder: Path, **known: str) -> None:
+    """Run every command of a document that begins where another ends: the reader is logged in already."""
+    reader = Said("", folder, user)
+    token = str(user.session.headers["Authorization"]).removeprefix("Bearer ")
+    for name, value in {"API": user.api_url, "TOKEN": token, **known}.items():
+        reader.export(name, value)
+    run_all(blocks(document, "bash"), checks, user, folder)
+
+
+def run_all(commands: list[tuple[str, str]], checks: list[Check], user: ApiClient, folder: Path) -> None:
+    """Run blocks one after the other, and check what each says."""
+    assert len(commands) == len(checks)
     for (language, text), check in zip(commands, checks, strict=True):
-        check(Said(run(language, text.replace(ADDRESS, platform.api_url), folder), folder, user))
+        check(Said(run(language, text, folder), folder, user))
+
+
+def requests_in(document: str) -> list[tuple[str, str, Any]]:
+    """Return the requests that a document shows as method, path and body: what stands behind a # is a comment."""
+    found = []
+    for _, text in blocks(document, "http"):
+        plain = re.sub(r"\s+#.*$", "", text, flags=re.MULTILINE)
+        for method, path, body in re.findall(r"^([A-Z]+) +(\S+)((?:(?!^[A-Z]+ +/).|\n)*)", plain, re.MULTILINE):
+            found.append((method, path, json.loads(body) if body.strip() else None))
+    return found

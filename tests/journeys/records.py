@@ -36,7 +36,7 @@ class Records:
         """Store a record as it was read."""
         self._dynamodb.put_item(TableName=self.table(noun), Item=item)
 
-    def copy(self, noun: str, owner: str, source: str, **changes: Any) -> str:
+    def copy(self, noun: str, owner: str, source: str, /, **changes: Any) -> str:
         """Store a copy of a record, changed, under an id of its own; return that id."""
         changes = {"id": new_id(PREFIXES[noun])} | changes
         kept = {name: value for name, value in (self.read(noun, owner, source) or {}).items() if name not in changes}

@@ -13,6 +13,7 @@ from tests.journeys.checks.world import World
 
 POLICY = "grants"  # the name of each role's only policy
 Statement = dict[str, Any]
+Check = Callable[[World], None]
 
 
 @dataclass(frozen=True)
@@ -100,3 +101,35 @@ def role_with(
         yield policy["Statement"]
     finally:
         iam.put_role_policy(RoleName=role, PolicyName=POLICY, PolicyDocument=json.dumps(policy))
+
+
+def is_red(check: Check, world: World) -> bool:
+    """Return whether a check fails, in whatever way."""
+    try:
+        check(world)
+    except Exception as error:
+        print(f"    {type(error).__name__}: {str(error)[:150]}", flush=True)
+        return True
+    return False
+
+
+def still_green_without(world: World, role_arn: str, check_of: Callable[[str], Check]) -> list[tuple[str, str]]:
+    """Take each (action, resource) from a role in turn; return those whose check succeeds all the same.
+
+    `check_of` says by the resource what needs it.
+    """
+    every = pairs(statements_of(world, role_arn))
+    for check in {check_of(resource) for _, resource in every}:
+        check(world)  # green with everything
+    survivors = []
+    for action, resource in every:
+        check = check_of(resource)
+        print(f"{action} on {resource}: {check.__name__}", flush=True)
+        with role_with(world, role_arn, lambda given: without_resource(given, action, resource)):  # noqa: B023
+            red = is_red(check, world)
+        if red:
+            check(world)
+        else:
+            survivors.append((action, resource))
+    print(f"\nred: {len(every) - len(survivors)}/{len(every)}")
+    return survivors

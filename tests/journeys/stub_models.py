@@ -62,15 +62,21 @@ def install(platform: Platform, folder: Path) -> None:
     lambda_.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
 
 
-def register(platform: Platform, like: dict[str, Any], kinds: list[str]) -> str:
-    """Register a model whose versions v1, v2 ... are of these kinds, made from a job's model; return its id."""
-    records, owner, model_id = Records(platform), like["user_id"], f"stub-{secrets.token_hex(4)}"
+def register(
+    platform: Platform, like: dict[str, Any], kinds: list[str], owner: str | None = None, model_id: str | None = None
+) -> str:
+    """Register a model whose versions v1, v2 ... are of these kinds, made from a job's model; return its id.
+
+    It belongs to the job's owner, and has a name that nobody has, unless a test says otherwise.
+    """
+    records, owner = Records(platform), owner or like["user_id"]
+    model_id = model_id or f"stub-{secrets.token_hex(4)}"
     bucket, copied = platform.outputs["ModelsBucket"], ""
     for number, kind in enumerate(kinds, 1):
         version, archive = f"v{number}", f"{owner}/{model_id}/v{number}/model.tar.gz"
         platform.client("s3").put_object(Bucket=bucket, Key=archive, Body=archived(f"{version} {kind}"))
         changes = {"model_id": model_id, "version": version, "model_archive": archive, "image": "stub", "holds": None}
-        copied = records.copy("models", owner, like["model"]["id"], **changes)
+        copied = records.copy("models", like["user_id"], like["model"]["id"], owner=owner, **changes)
         records.write("models", owner=owner, id=f"name#{model_id}#{version}", target=copied)
     records.write("models", owner=owner, id=f"latest#{model_id}", target=copied, number=len(kinds))
     return model_id

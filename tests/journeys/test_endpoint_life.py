@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.api_client import ApiClient
-from tests.journeys.conftest import PARAMETERS, functions, invoke
+from tests.journeys.conftest import PARAMETERS, functions, invoke, upload
 from tests.local.small import eventually
 from tests.platform import Platform
 
@@ -141,6 +141,37 @@ def test_an_endpoints_life_and_its_figures(
     eventually(lambda: grace.request("DELETE", path).status_code == 202, 30)
     eventually(lambda: grace.request("GET", path).status_code == 404, 30)
     print(f"lease, idleness, sleep and waking in {time.monotonic() - began:.1f} s")
+
+
+def test_what_a_user_did_is_what_the_access_log_says(
+    platform: Platform, new_user: Callable[..., ApiClient], rows: list[dict[str, Any]]
+) -> None:
+    user = new_user()
+    assert user.username
+    dataset = upload(user, rows)
+    body = {"name": "Later", "dataset_id": dataset["id"], "parameters": PARAMETERS, "hold": True}
+    first, second = (user.call("POST", "/jobs", body) for _ in range(2))
+    assert user.request("POST", "/jobs", json=body | {"parameters": {"colour": 1}}).status_code == 400
+    user.call("POST", f"/jobs/{first['id']}/stop")
+    user.call("DELETE", f"/jobs/{first['id']}")
+    form = {"model_id": "config", "name": "Config"}
+    assert user.request("POST", "/ai-models/upload/single", data=form, files={"file": ("a.json", b"{}")}).ok
+
+    def counted(function: str) -> Counter[tuple[str, str]]:
+        """How often each route answered that it did what it was asked."""
+        lines = access_log(platform, function, user.username or "")
+        return Counter((line["method"], line["route"]) for line in lines if line["status"] < 300)
+
+    logged = eventually(lambda: (found := counted("jobs"))["DELETE", "/jobs/{id}"] and found, 30)
+    models = eventually(lambda: (found := counted("models"))["POST", "/ai-models/upload/single"] and found, 30)
+    (mine,) = user.call("GET", "/stats/contributions")["items"]
+    assert mine["runs"]["total"] == logged["POST", "/jobs"] == 2
+    assert mine["runs"]["cancelled"] == logged["POST", "/jobs/{id}/stop"] == 1
+    assert mine["datasets"] == counted("datasets")["POST", "/datasets"] == 1
+    assert mine["model_versions_registered"] == models["POST", "/ai-models/upload/single"] == 1
+    page = user.call("GET", "/dashboard?days=2")
+    assert sum(day["created"] for day in page["activity"]) == logged["POST", "/jobs"]
+    user.call("POST", f"/jobs/{second['id']}/stop")
 
 
 def test_the_dashboard_and_run_counts_are_what_was_done(member: ApiClient, trained: dict[str, Any]) -> None:

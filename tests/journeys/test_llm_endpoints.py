@@ -5,6 +5,7 @@
 
 import base64
 import json
+from json import JSONDecoder
 from typing import Any
 
 import openai
@@ -13,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from local.api_client import ApiClient
 from tests.journeys.conftest import ENDED
+from tests.journeys.documents import blocks, requests_in
 from tests.local.small import eventually
 from tests.platform import Platform
 
@@ -94,6 +96,19 @@ def test_both_forms_of_invoke_are_answered(member: ApiClient, endpoints: list[di
     refused = member.request("POST", path, json={"inputs": PROMPT, "parameters": {"temperature": "hot", "top_k": 1}})
     assert refused.status_code == 400
     assert {fault["field"] for fault in refused.json()["errors"]} == {"parameters.temperature", "parameters.top_k"}
+
+
+def test_what_the_document_shows_is_answered(
+    member: ApiClient, endpoints: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = f"/endpoints/{endpoints[0]['id']}"
+    ((_, shown),), ((_, program),) = blocks("language-models.md", "json"), blocks("language-models.md", "python")
+    forms = [JSONDecoder().raw_decode(shown, shown.index(start))[0] for start in ('{"inputs"', '{"messages"')]
+    text, chat = (member.call("POST", f"{path}/invoke", form) for form in forms)
+    assert list(text[0]) == ["generated_text"] and {"choices", "usage"} <= set(chat)
+    (token,) = [body for _, shown_path, body in requests_in("language-models.md") if shown_path.endswith("/token")]
+    exec(program, {"answer": member.call("POST", f"{path}/token", token)})
+    assert capsys.readouterr().out
 
 
 def test_the_openai_client_streams_while_the_model_still_writes(

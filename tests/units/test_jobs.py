@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lambdas.jobs import capsule, progress, queues, training_request
 from lambdas.jobs.outcome import observe, reason_of
 from lambdas.jobs.schemas import Job, RegisteredModel
-from lambdas.jobs.service import model_id_from
+from lambdas.jobs.trainings import model_id_from
 from tests.aws_requests import faults
 
 DEPLOYMENT = training_request.Deployment(

@@ -34,9 +34,9 @@ def forget(world: World, id: str) -> None:
         sagemaker.delete_model(ModelName=name)
 
 
-def completed_job(world: World) -> str:
-    """Store a completed job that asked for an endpoint, which is under way; return its id."""
-    model = world.record("models", world.unservable)
+def completed_job(world: World, version: str | None = None) -> str:
+    """Store a completed job that made a version and asked for an endpoint, which is under way; return its id."""
+    model = world.record("models", version or world.unservable)
     made = {name: model[name] for name in ("id", "model_id", "version")}
     deploy = {"name": "Follows", "instance_type": world.job["instance_type"], "instance_count": 1}
     id = world.copy("jobs", world.job["id"], under_way=False, model=made, deploy=deploy, endpoint_id=None)

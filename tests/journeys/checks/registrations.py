@@ -85,7 +85,12 @@ def registration_requests(world: World) -> None:
 
 def registration_moving(world: World) -> None:
     """The looks of the workflow begin the endpoint, and end the job once it is in service."""
-    model = world.record("models", world.unservable)
+    begun(world, world.unservable)
+
+
+def begun(world: World, version: str) -> None:
+    """Do as `registration_moving` with a version of the owner's."""
+    model = world.record("models", version)
     named = {name: model[name] for name in ("id", "model_id", "version")} | {"user_id": world.user_id}
     on = {"wanted": {"name": "Check"}, "instance_type": world.job["instance_type"]}
     with registration(world, deploy=True, model=named, **on) as id:

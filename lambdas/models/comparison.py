@@ -65,7 +65,9 @@ def compare(versions: list[ModelVersion]) -> Comparison:
 
 def directions_of(versions: list[ModelVersion]) -> dict[str, Direction]:
     """Return which way is better for the figures that the versions, or their evaluations, call primary."""
-    trained = {found.name: found.direction for version in versions if (found := version.primary_metric)}
+    trained: dict[str, Direction] = {
+        found.name: found.direction for version in versions if (found := version.primary_metric)
+    }
     evaluated: dict[str, Direction] = {
         name_of(found.name, evaluation): found.direction
         for version in versions

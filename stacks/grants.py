@@ -7,9 +7,15 @@ No API function may create anything at SageMaker or Batch or pass a role: only t
 
 ANYWHERE = "*"  # only for actions that IAM knows no resource type for
 
-# Who scales an endpoint's variant, or a component's copies, must be allowed what Application Auto Scaling does for them
+# What comes and goes with an endpoint: its alarms, the end of its log, an asynchronous one's inputs and answers, its
+# scaling. Who scales a variant, or a component's copies, must be allowed what Application Auto Scaling does for them
 # (SageMaker, "Auto scaling prerequisites").
-SCALING = [
+BESIDE_ENDPOINTS = [
+    ("cloudwatch: PutMetricAlarm DeleteAlarms", "endpoint-alarms"),
+    ("logs: PutRetentionPolicy", "endpoint-logs"),
+    ("s3: ListBucket", "jobs-bucket"),
+    ("s3: DeleteObject", "jobs-bucket/inferences"),
+    ("s3: DeleteObject", "jobs-bucket/answers"),
     ("application-autoscaling: RegisterScalableTarget PutScalingPolicy DeregisterScalableTarget", "scalable-targets"),
     ("sagemaker: UpdateEndpointWeightsAndCapacities", "endpoints"),
     ("sagemaker: UpdateInferenceComponentRuntimeConfig", "inference-components"),
@@ -28,6 +34,15 @@ INPUTS_OF_JOBS = [
     ("s3: GetObject", "import-buckets/*"),
     ("dynamodb: GetItem UpdateItem", "models-table"),
     ("dynamodb: GetItem", "endpoints-table"),
+]
+
+# A job that asked for an endpoint, or a registration, gets one: its version held, what it is made of read.
+ENDPOINTS_OF_JOBS = [
+    ("dynamodb: GetItem UpdateItem", "jobs-table"),
+    ("dynamodb: GetItem UpdateItem", "models-table"),
+    ("s3: ListBucket", "models-bucket"),
+    ("s3: GetObject", "models-bucket/documents"),
+    ("states: StartExecution", "deploy-workflow"),
 ]
 
 GRANTS: dict[str, list[tuple[str, str]]] = {
@@ -244,23 +259,13 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("dynamodb: UpdateItem DeleteItem", "waits-table"),
         ("dynamodb: UpdateItem", "models-table"),
         ("sagemaker: CreateModel DeleteModel AddTags", "endpoint-models"),
-        (
-            "sagemaker: CreateEndpointConfig DeleteEndpointConfig CreateEndpoint UpdateEndpoint AddTags",
-            "endpoint-configs",
-        ),
+        ("sagemaker: CreateEndpointConfig DeleteEndpointConfig AddTags", "endpoint-configs"),
+        ("sagemaker: CreateEndpoint UpdateEndpoint", "endpoint-configs"),
         ("sagemaker: CreateEndpoint UpdateEndpoint DescribeEndpoint DeleteEndpoint AddTags", "endpoints"),
         ("sagemaker: CreateInferenceComponent", "endpoints"),
-        (
-            "sagemaker: CreateInferenceComponent UpdateInferenceComponent DescribeInferenceComponent "
-            "DeleteInferenceComponent AddTags",
-            "inference-components",
-        ),
-        ("cloudwatch: PutMetricAlarm DeleteAlarms", "endpoint-alarms"),
-        *SCALING,
-        ("logs: PutRetentionPolicy", "endpoint-logs"),
-        ("s3: ListBucket", "jobs-bucket"),
-        ("s3: DeleteObject", "jobs-bucket/inferences"),
-        ("s3: DeleteObject", "jobs-bucket/answers"),
+        ("sagemaker: CreateInferenceComponent DescribeInferenceComponent AddTags", "inference-components"),
+        ("sagemaker: UpdateInferenceComponent DeleteInferenceComponent", "inference-components"),
+        *BESIDE_ENDPOINTS,
         ("iam: PassRole", "execution-role"),
     ],
     "register": [
@@ -275,42 +280,25 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("states: StartExecution", "register-workflow"),
     ],
     "endpoints_register": [
-        ("dynamodb: GetItem UpdateItem", "jobs-table"),
         ("dynamodb: GetItem PutItem", "endpoints-table"),
-        ("dynamodb: GetItem UpdateItem", "models-table"),
-        ("s3: ListBucket", "models-bucket"),
-        ("s3: GetObject", "models-bucket/documents"),
         ("dynamodb: PutItem DeleteItem", "waits-table"),
-        ("states: StartExecution", "deploy-workflow"),
+        *ENDPOINTS_OF_JOBS,
     ],
     "endpoints_follow": [
         ("dynamodb: PutItem", "endpoints-table"),
-        ("dynamodb: GetItem UpdateItem", "jobs-table"),
-        ("dynamodb: GetItem UpdateItem", "models-table"),
-        ("s3: ListBucket", "models-bucket"),
-        ("s3: GetObject", "models-bucket/documents"),
         ("dynamodb: PutItem DeleteItem", "waits-table"),
-        ("states: StartExecution", "deploy-workflow"),
+        *ENDPOINTS_OF_JOBS,
     ],
     "endpoints_watch": [
         ("dynamodb: GetItem Query PutItem UpdateItem DeleteItem", "endpoints-table"),
         ("dynamodb: Query", "endpoints-table/by_id"),
         ("dynamodb: Scan GetItem PutItem DeleteItem", "waits-table"),
-        ("dynamodb: GetItem UpdateItem", "jobs-table"),  # a job that asked for an endpoint, or a registration
-        ("dynamodb: GetItem UpdateItem", "models-table"),
-        ("s3: ListBucket", "models-bucket"),
-        ("s3: GetObject", "models-bucket/documents"),
+        *ENDPOINTS_OF_JOBS,
         ("sagemaker: DeleteModel", "endpoint-models"),
         ("sagemaker: DeleteEndpointConfig", "endpoint-configs"),
         ("sagemaker: DescribeEndpoint DeleteEndpoint", "endpoints"),
         ("sagemaker: DescribeInferenceComponent DeleteInferenceComponent", "inference-components"),
-        ("cloudwatch: PutMetricAlarm DeleteAlarms", "endpoint-alarms"),
-        *SCALING,
-        ("logs: PutRetentionPolicy", "endpoint-logs"),
-        ("s3: ListBucket", "jobs-bucket"),
-        ("s3: DeleteObject", "jobs-bucket/inferences"),
-        ("s3: DeleteObject", "jobs-bucket/answers"),
-        ("states: StartExecution", "deploy-workflow"),
+        *BESIDE_ENDPOINTS,
         ("states: StartExecution", "update-workflow"),
         ("states: StartExecution", "teardown-workflow"),
         ("states: StartExecution", "sleep-workflow"),

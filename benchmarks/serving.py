@@ -181,7 +181,7 @@ def wait(ready: Callable[[], bool], server: Server) -> None:
                 return
         except (OSError, ValueError):  # it does not listen yet, or answers that it is not ready
             time.sleep(0.1)
-    raise RuntimeError(f"{server.name} did not answer within {START_SECONDS} seconds. {server.said()}")
+    raise RuntimeError(f"{server.name} ended, or did not answer within {START_SECONDS} seconds. {server.said()}")
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:

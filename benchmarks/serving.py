@@ -40,8 +40,9 @@ PACKAGES = (
     "httptools==0.9.0",
 )
 PROGRAMS = Path(__file__).with_name("model_servers")
-ROUNDS = 15
-SECONDS = 0.5
+ROUNDS = 40
+SECONDS = 0.2
+WARM_SECONDS = 1.0
 CONNECTIONS = 16
 START_SECONDS = 600  # BentoML takes half a minute on two cores, and many times that beside other work
 STOP_SECONDS = 15
@@ -82,13 +83,13 @@ def main() -> None:
         servers = [
             stack.enter_context(serving("ours", ours, "ours.py", "sum", 1)),
             stack.enter_context(serving("starlette", theirs, "starlette_echo.py", "sum", 1)),
-            stack.enter_context(serving("ours, batched", ours, "ours.py", "slow", CONNECTIONS)),
             stack.enter_context(serving("litserve", theirs, "litserve_server.py", "0", CONNECTIONS)),
             stack.enter_context(serving("litserve, 2 ms", theirs, "litserve_server.py", "0.002", CONNECTIONS)),
             stack.enter_context(serving("bentoml", theirs, "bentoml_server.py", "slow", CONNECTIONS)),
+            stack.enter_context(serving("ours, batched", ours, "ours.py", "slow", CONNECTIONS)),
         ]
         for server in servers:
-            server.figures(2 * SECONDS)  # until it is warm: BentoML learns how long a batch takes
+            server.figures(WARM_SECONDS)  # until it is warm: BentoML learns how long a batch takes
         rounds = [one_round(servers) for _ in range(ROUNDS)]
     load = round(os.getloadavg()[0], 1)
     print(json.dumps({"benchmark": "serving"} | summary(rounds) | {"goals": GOALS, "load_average": load}))
@@ -110,7 +111,8 @@ def summary(rounds: list[Round]) -> dict[str, Any]:
         return statistics.median(each[name][0] for each in rounds)
 
     def ratio(one: str, other: str, figure: int = 0) -> list[float]:
-        return [each[one][figure] / each[other][figure] for each in rounds if each[other][figure]]
+        both = ((each[one][figure], each[other][figure]) for each in rounds)
+        return [first / second for first, second in both if first and second]  # one without an answer says nothing
 
     better = max("litserve", "litserve, 2 ms", key=rate)
     ratios = {
@@ -179,7 +181,7 @@ def wait(ready: Callable[[], bool], server: Server) -> None:
                 return
         except (OSError, ValueError):  # it does not listen yet, or answers that it is not ready
             time.sleep(0.1)
-    raise RuntimeError(f"{server.name} did not answer within {START_SECONDS} seconds. {server.said()}")
+    raise RuntimeError(f"{server.name} ended, or did not answer within {START_SECONDS} seconds. {server.said()}")
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:

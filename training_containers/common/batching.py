@@ -8,6 +8,7 @@ full batch never waits for that.
 
 import asyncio
 import json
+import os
 import queue
 import sys
 import threading
@@ -17,9 +18,11 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-QUIET_TURNS = 16  # of the event loop without news, after answers were written: reading a request takes two
+QUIET_TURNS = 32  # of the event loop without news, after answers were written: reading a request takes two
 WRITTEN_TOGETHER = 4  # answers in a turn of the event loop: their clients read and ask while the next are written
 JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)  # made once: json.dumps would make one for each answer
+
+give_way: Callable[[], None] = getattr(os, "sched_yield", lambda: None)  # which not every system has
 
 Instances = list[Any]
 Parameters = dict[str, Any]
@@ -160,6 +163,8 @@ class Batcher:
     def _settle(self, turns: int) -> None:
         """Begin the next batch once all have asked again, or after so many turns of the loop without news."""
         if self._expected > 0 and turns and len(self._waiting) < self._most:
+            if not self._news:
+                give_way()  # a client on this processor could not ask while it is looked for
             turns = QUIET_TURNS if self._news else turns - 1
             self._news = False
             self._loop.call_soon(self._settle, turns)

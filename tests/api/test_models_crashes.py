@@ -81,6 +81,7 @@ def test_a_form_is_whole_or_nothing(api: Callable[..., ApiClient]) -> None:
         client[0] = api("models")
 
 
+@pytest.mark.slow
 def test_a_plan_that_was_begun_is_whole_or_goes(api: Callable[..., ApiClient]) -> None:
     client = [api("models")]
     body = {"model_id": "iris", "name": "Iris", "files": [{"filename": name, "size": 4} for name in FILES]}
@@ -148,6 +149,7 @@ def test_a_deletion_that_began_ends(api: Callable[..., ApiClient]) -> None:
         now[0] = begin()
 
 
+@pytest.mark.slow
 def test_a_change_is_made_or_not_and_can_be_made_again(api: Callable[..., ApiClient]) -> None:
     changes = {"name": "Tulip", "tags": ["new"], "files": [{"filename": "model.json", "description": "All of it."}]}
 

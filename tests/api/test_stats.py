@@ -256,6 +256,7 @@ def test_counts_are_true_whatever_dies(ada: ApiClient, stats: ApiClient) -> None
 
 
 @pytest.mark.thorough
+@pytest.mark.slow
 def test_the_bytes_of_models_are_true_whatever_dies(stats: ApiClient, api: Callable[..., ApiClient]) -> None:
     models = api("models", username=stats.username)
 

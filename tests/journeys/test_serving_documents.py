@@ -61,14 +61,15 @@ def reader(
     first = from_item(records.read("models", str(reader.username), "name#cancer#v1") or {})["target"]
     records.write("models", owner=reader.username, id="latest#cancer", target=first, number=2)
     yield reader
-    for endpoint in reader.call("GET", "/endpoints")["items"]:
-        taken_down(reader, endpoint["id"])
+    take_down(reader, *(endpoint["id"] for endpoint in reader.call("GET", "/endpoints")["items"]))
 
 
-def taken_down(reader: ApiClient, id: str) -> None:
-    """Delete an endpoint as soon as it is at rest."""
-    eventually(lambda: reader.request("DELETE", f"/endpoints/{id}").status_code in {202, 404}, 60)
-    eventually(lambda: reader.request("GET", f"/endpoints/{id}").status_code == 404, 60)
+def take_down(reader: ApiClient, *ids: str) -> None:
+    """Delete endpoints, each as soon as it is at rest."""
+    for id in ids:
+        eventually(lambda id=id: reader.request("DELETE", f"/endpoints/{id}").status_code in {202, 404}, 60)
+    for id in ids:
+        eventually(lambda id=id: reader.request("GET", f"/endpoints/{id}").status_code == 404, 60)
 
 
 def taken(reader: ApiClient, method: str, path: str, body: Any) -> dict[str, Any]:

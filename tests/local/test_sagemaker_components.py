@@ -95,8 +95,10 @@ def test_several_models_answer_on_one_endpoint(services: Services, host: str) ->
     assert services.sagemaker.list_inference_components(EndpointNameEquals="none")["InferenceComponents"] == []
     arn = describe(services, "one")["InferenceComponentArn"]
     assert services.sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "of", "Value": "one"}]
-    lines = until(lambda: services.log_lines("/aws/sagemaker/InferenceComponents/two", "main/"), bool)
-    assert "serving second" in lines
+    until(
+        lambda: services.log_lines("/aws/sagemaker/InferenceComponents/two", "main/"),
+        lambda lines: "serving second" in lines,
+    )
 
 
 def test_an_answer_streams_and_the_containers_error_is_passed_on(services: Services, host: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from local.api_client import ApiClient
 from tests.journeys.conftest import ENDED, invoke, upload
+from tests.local.small import eventually
 from tests.platform import Platform
 
 
@@ -29,8 +30,9 @@ def test_a_model_is_evaluated_and_its_figures_are_kept_with_it(
     assert wrong["primary_metric"]["value"] == pytest.approx(1 - right["primary_metric"]["value"], abs=1e-6)
     assert right["model"] == {"id": trained["model"]["id"], **model}
 
-    points = member.call("GET", f"/jobs/{right['id']}/metrics")["items"]
-    assert any(point["metrics"].get("test_accuracy") == right["primary_metric"]["value"] for point in points)
+    logged = f"/jobs/{right['id']}/metrics"  # the last lines of the log may come after the end
+    wanted = right["primary_metric"]["value"]
+    eventually(lambda: any(p["metrics"].get("test_accuracy") == wanted for p in member.call("GET", logged)["items"]))
     kept = member.call("GET", f"/ai-models/{member.username}/{model['model_id']}?version={model['version']}")
     assert [found["job_id"] for found in kept["evaluations"]] == [right["id"], wrong["id"]]
     reference = f"{member.username}/{model['model_id']}@{model['version']}"

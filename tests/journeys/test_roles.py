@@ -338,4 +338,4 @@ class TestEvery:
 
     def test_nothing_in_the_token_role_is_too_much(self, world: World) -> None:
         role = world.functions["endpoints"]["Environment"]["Variables"]["TOKEN_ROLE_ARN"]
-        assert still_green_without(world, role, lambda _: people.call_with_a_token) == []
+        assert still_green_without(world, role, components.check_of_token) == []

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.journeys.checks.endpoints import copy, forget, served, status
+from tests.journeys.checks.people import call_with_a_token, expect_good_token
 from tests.journeys.checks.training import expect_logs
 from tests.journeys.checks.world import World, expect, unless, until
 from tests.journeys.conftest import configured
@@ -106,6 +107,23 @@ def component_call(world: World) -> None:
         expect(answer.status_code == 400 and "refused the input" in answer.text, "the model is asked")
     finally:
         forget_component(world, id)
+
+
+def component_call_with_a_token(world: World) -> None:
+    """Who has a component's token reaches it, which may have no such route."""
+    id = component(world)
+    try:
+        with serving_anything(world):
+            placed(world, id)
+            step(world, id, "in_service")
+        expect_good_token(world, id)
+    finally:
+        forget_component(world, id)
+
+
+def check_of_token(resource: str) -> Callable[[World], None]:
+    """Return the check that the token's role needs a resource for."""
+    return component_call_with_a_token if ":inference-component/" in resource else call_with_a_token
 
 
 def component_logs(world: World) -> None:

@@ -14,10 +14,10 @@ import requests
 
 from lambdas.common.ids import new_id
 from lambdas.common.store import now
-from lambdas.jobs import history
+from lambdas.jobs import history, limits
 from lambdas.jobs.logs import LOG_GROUP
 from tests.journeys.checks import datasets
-from tests.journeys.checks.models import begin_segment, expect_no_uploads
+from tests.journeys.checks.models import begin_segment, give_up_uploads
 from tests.journeys.checks.world import NO_TOKEN, CheckFailed, World, expect, until
 from tests.journeys.conftest import PARAMETERS, upload
 from tests.script_zips import packed
@@ -65,7 +65,7 @@ def waiting(world: World) -> Iterator[tuple[str, str]]:
 
 
 def forget(world: World, id: str) -> None:
-    """Remove a job: at Batch, its record, its wait, its execution."""
+    """Remove a job: at Batch, its record, its wait, its execution, and the count of those under way."""
     for queue in world.batch.describe_job_queues()["jobQueues"]:
         filters = [{"name": "JOB_NAME", "values": [id]}]
         found = world.batch.list_service_jobs(jobQueue=queue["jobQueueArn"], filters=filters)["jobSummaryList"]
@@ -73,6 +73,7 @@ def forget(world: World, id: str) -> None:
             world.batch.terminate_service_job(jobId=job["jobId"], reason="The check is over")
     world.abort("Train", id)
     world.records.delete("jobs", world.user_id, id)
+    world.records.delete("jobs", world.user_id, limits.AT_ONCE)
     world.records.close_wait(id)
 
 
@@ -215,19 +216,21 @@ def job_registration(world: World) -> None:
 
 def copy_given_up(world: World) -> None:
     """A large model whose copy fails half way leaves no parts behind."""
+    give_up_uploads(world)
     artefact = {"Bucket": world.jobs_bucket, "Key": world.record("jobs", world.job["id"])["artefact"].split("/", 3)[3]}
     kept = world.s3.get_object(**artefact)["Body"].read()
     world.s3.put_object(**artefact, Body=bytes(2 * PART))
-    id = running(world)
-    try:  # the first call begins the copy, the next ones are its parts
-        with world.failing(service="s3", operation="PutObject", error="AccessDenied", status=403, calls=[2, 3, 4]):
+    id, why = running(world), ""
+    try:  # the first call stores the capsule, the second begins the copy, the next ones are its parts
+        with world.failing(service="s3", operation="PutObject", error="AccessDenied", status=403, calls=[3, 4, 5]):
             world.invoke("jobs_register", world.event(id))
     except CheckFailed as error:
-        expect("Planted fault" in str(error), f"the copy fails because of the fault, not because: {error}")
+        why = str(error)
     finally:
         world.s3.put_object(**artefact, Body=kept)
         forget(world, id)
-    expect_no_uploads(world)
+    expect("Planted fault" in why, f"the copy fails because of the fault, not because: {why}")
+    expect(give_up_uploads(world) == [], "no upload is left")
 
 
 def broken_workflow(world: World) -> None:

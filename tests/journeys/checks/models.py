@@ -84,12 +84,12 @@ def expect_gone(world: World, version: ModelVersion) -> None:
     expect(not world.records.waits_for(version.id), "its deletion is over")
 
 
-def expect_no_uploads(world: World) -> None:
-    """Raise CheckFailed when an upload to the registry was begun and not given up; give it up."""
+def give_up_uploads(world: World) -> list[dict[str, Any]]:
+    """Give up what uploads to the registry were begun, such as by checks that failed; return them."""
     left = world.s3.list_multipart_uploads(Bucket=world.models_bucket).get("Uploads", [])
     for upload in left:
         world.s3.abort_multipart_upload(Bucket=world.models_bucket, Key=upload["Key"], UploadId=upload["UploadId"])
-    expect(left == [], "no upload is left")
+    return left
 
 
 def model_lifecycle(world: World) -> None:
@@ -213,13 +213,14 @@ def model_archiving(world: World) -> None:
 
 def archive_given_up(world: World) -> None:
     """An archive that fails half way leaves no parts behind."""
+    give_up_uploads(world)
     version, why = put_version(world, status="ready"), ""
     try:  # the first call begins the upload, the next ones are its parts
         with world.failing(service="s3", operation="PutObject", error="AccessDenied", status=403, calls=[2, 3, 4]):
             world.invoke("models_archive", world.event(version.id))
     except CheckFailed as error:
         why = str(error)
-    expect_no_uploads(world)
+    expect(give_up_uploads(world) == [], "no upload is left")
     expect("Planted fault" in why, f"it fails because of the fault, not because: {why}")
 
 

@@ -136,6 +136,7 @@ def test_the_same_weights_are_brought_once(hub: Hub, ada: ApiClient) -> None:
     assert [path for path in hub.requests if path.endswith("config.json")]  # small files have no SHA-256 at the Hub
 
 
+@pytest.mark.thorough
 def test_large_files_come_in_parts_and_survive_a_hub_that_stumbles(
     hub: Hub, ada: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,6 +230,7 @@ def test_wrong_requests_name_the_field(hub: Hub, ada: ApiClient, body: dict[str,
     assert [error["field"] for error in answer.body["errors"]] == [field]
 
 
+@pytest.mark.thorough
 def test_a_hub_that_cannot_be_reached_is_503(ada: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     with running_hub() as gone:
         monkeypatch.setenv("HF_ENDPOINT", gone.url)

@@ -24,6 +24,7 @@ FORMATS = {
 }
 
 
+@pytest.mark.thorough
 def test_every_made_file_has_its_verdict_format_and_framework():
     names = [file.name for place in (folder(), HERE / "tensorflow_files") for file in place.iterdir()]
     assert len(names) > 50

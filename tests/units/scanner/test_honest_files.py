@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from lambdas.scanner.registry import scan_file
 from lambdas.scanner.report import FileReport
 from lambdas.scanner.source import BytesSource, FileSource
+
+pytestmark = pytest.mark.thorough  # their frameworks write them first
 
 
 def report(file: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ endif
 export NODE_USE_SYSTEM_CA := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up status down reset env test-fast test test-all lint type synth bench openapi lock deploy destroy doctor admin check-script rebuild-index logs \
+.PHONY: help demo up status down reset env test-fast test test-all lint type synth bench openapi lock deploy diff github destroy doctor admin check-script rebuild-index logs \
   create-sagemaker-role create-sagemaker-execution-role deploy-inference-endpoint test-inference delete-inference-endpoint
 
 help:  ## list the targets
@@ -97,6 +97,12 @@ STAGED = $(or $(STAGE),$(error Say which stage, for instance STAGE=dev))
 
 deploy: $(VENV) $(NODE_MODULES)  ## deploy this tree: STAGE=dev; AWS_PROFILE and AWS_REGION say where
 	@$(RUN) -m operations.deploy $(STAGED)
+
+diff: $(VENV) $(NODE_MODULES)  ## print what deploying this tree to STAGE= would change
+	@$(RUN) -m operations.diff $(STAGED)
+
+github: $(VENV) $(NODE_MODULES)  ## let the workflows of REPOSITORY=owner/name deploy STAGE=, by OIDC and without a key
+	@$(RUN) -m operations.github $(STAGED) $(or $(REPOSITORY),$(error Say which: REPOSITORY=owner/name))
 
 destroy: $(VENV)  ## stop what STAGE= made and delete its stacks; says what is kept and billed
 	@$(RUN) -m operations.destroy $(STAGED)

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     home = Home.from_environment()
     assembly = home.path / "cdk.out" / stage
-    toolkit.cdk(account, "synth", "--quiet", "--context", f"stage={stage}", "--output", str(assembly))
+    toolkit.synthesise(account, stage, assembly)
     require_docker(account, assembly)
     if not agreed_beforehand():
         toolkit.cdk(account, "diff", "--app", str(assembly))

@@ -35,6 +35,11 @@ def cdk(account: Account, *arguments: str) -> None:
         raise OperationError(f"`cdk {' '.join(arguments)}` ended with status {done.returncode}; see above.")
 
 
+def synthesise(account: Account, stage: str, assembly: Path) -> None:
+    """Write the cloud assembly of a stage; raises OperationError when it cannot be synthesised."""
+    cdk(account, "synth", "--quiet", "--context", f"stage={stage}", "--output", str(assembly))
+
+
 def bootstrap_version(account: Account) -> int:
     """Return the version of the CDK's own stack in the account and region, 0 when it is not there."""
     client = account.client("ssm")

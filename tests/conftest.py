@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling
 
 from tests.local.small import Small, running
 from tests.platform import Platform
@@ -14,6 +16,18 @@ from tests.platform import Platform
 # Whether a property holds has nothing to do with how fast a busy machine tries it.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+class ByFile(LoadFileScheduling):
+    """Hands a file's tests to one process, and those of all templates, whose synthesis they share."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "infra" if nodeid.startswith("tests/infra/") else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """Let two processes share the tests by whole files."""
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

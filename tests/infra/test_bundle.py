@@ -134,13 +134,12 @@ def test_the_aws_bundle_holds_only_shared_objects_for_arm64(
 @pytest.mark.parametrize("stage_name", ["local", "dev"])
 @pytest.mark.parametrize("name", CONTENTS)
 def test_a_bundle_stays_well_under_lambdas_limit(
-    name: str, stage_name: str, stage_of: Callable[[str], Stage], capsys: Any
+    name: str, stage_name: str, stage_of: Callable[[str], Stage], record_property: Any
 ) -> None:
     path = stage_of(stage_name).app.bundles[name].path
     with zipfile.ZipFile(path) as archive:
         unzipped = sum(entry.file_size for entry in archive.infolist()) / MIB
-    with capsys.disabled():
-        print(f"\n{path.name}: {path.stat().st_size / MIB:.0f} MiB, {unzipped:.0f} MiB unzipped")
+    record_property(path.name, f"{path.stat().st_size / MIB:.0f} MiB, {unzipped:.0f} MiB unzipped")
     assert LARGEST[name] < bundle_checks.UNZIPPED_LIMIT / MIB
     assert unzipped < LARGEST[name]
 

@@ -1,6 +1,6 @@
 """What stage `dev` costs while nobody uses it, computed from its templates and a dated table of prices.
 
-Run: python -m pytest tests/infra/test_idle_bill.py -s
+Run: python -m pytest tests/infra/test_idle_bill.py
 """
 
 import json
@@ -42,11 +42,11 @@ def scheduled_calls(stage: Stage) -> list[tuple[int, int]]:
     return calls
 
 
-def test_an_idle_stage_costs_less_than_ten_dollars_a_month(dev: Stage, capsys: Any) -> None:
+def test_an_idle_stage_costs_less_than_ten_dollars_a_month(dev: Stage, record_property: Any) -> None:
     bill = idle_bill(dev)
-    with capsys.disabled():
-        lines = ", ".join(f"{what} {usd:.2f}" for what, usd in bill.items())
-        print(f"\nidle bill of dev, USD a month, prices of {PRICES['as_of']}: {sum(bill.values()):.2f} ({lines})")
+    parts = ", ".join(f"{what} {usd:.2f}" for what, usd in bill.items())
+    shown = f"{sum(bill.values()):.2f} ({parts})"
+    record_property(f"idle bill of dev, USD a month, prices of {PRICES['as_of']}", shown)
     assert bill["scheduled function calls"] > 0
     assert sum(bill.values()) < LIMIT
 

@@ -58,7 +58,7 @@ PYTEST = $(RUN) -m pytest -q
 TWO = --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(VENV) $(NODE_MODULES)  ## unit, API and house tests: under two minutes
-	@$(PYTEST) tests/units tests/api tests/test_house.py -m "not slow and not thorough"
+	@$(PYTEST) tests/units tests/api tests/test_house.py -m "not slow and not thorough" $(TWO)
 
 test: $(VENV) $(NODE_MODULES)  ## everything but sweeps and sizes: what decides whether a change lands
 	@$(PYTEST) -m "not slow" $(TWO)

@@ -159,7 +159,7 @@ def tidy() -> None:
     _done["tidy"] = time.monotonic()
     with recorder.lock:
         for key, points in cloudwatch._metrics.items():
-            if left := kept(key[0], points, clock.time()):
+            if left := kept(key[0], points, time.time()):
                 cloudwatch._metrics[key] = left
             else:
                 del cloudwatch._metrics[key]

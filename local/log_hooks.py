@@ -42,7 +42,7 @@ NAMES: dict[str, dict[str, list[str] | None]] = {  # as in emulator_hooks
     },
 }
 TIDY_SECONDS = 60.0
-CLOSE_SECONDS = 10.0
+CLOSE_SECONDS = 5.0
 RETRIES = 2  # of an asynchronous invocation, unless the function says otherwise
 
 _stream: contextvars.ContextVar[str | None] = contextvars.ContextVar("log stream", default=None)

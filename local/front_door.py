@@ -1,4 +1,4 @@
-"""The one address people and browsers use: the API on any host name, presigned S3 on 127.0.0.1, nothing else."""
+"""The one address people and browsers use: the API on any host name, tokens for programs, presigned S3 on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from local.exchanges import STAGE, Exchange, current
 from local.guard import headers_of
 
 EVENT_BYTES = 6 * 1024 * 1024  # Lambda's limit; API Gateway's own, 10 MB, is never reached
@@ -20,7 +21,12 @@ INTEGRATION_SECONDS = 29.0  # API Gateway's limit
 PRESIGNED = (b"X-Amz-Signature=", b"X-Amz-Credential=", b"X-Amz-Algorithm=AWS4-HMAC-SHA256")
 S3_METHODS = ("GET", "HEAD", "PUT", "OPTIONS")
 TOKEN = "Bearer "
+TOKEN_PATH = "/oauth2/token"  # Cognito's, for programs with a client of their own
+MAX_FORM_BYTES = 16 * 1024
 STEERING_HEADERS = (b"host", b"x-amz-target", b"x-forwarded-host", b"x-forwarded-proto")
+
+
+Refused = Callable[[Exchange, int, str], None]
 
 
 class BodyTooLarge(Exception):
@@ -28,9 +34,17 @@ class BodyTooLarge(Exception):
 
 
 def front_door(
-    emulator: ASGIApp, emulator_port: int, port: int, api_id: Callable[[], str | None], buckets: Callable[[], set[str]]
+    emulator: ASGIApp,
+    emulator_port: int,
+    port: int,
+    api_id: Callable[[], str | None],
+    buckets: Callable[[], set[str]],
+    refused: Refused,
 ) -> ASGIApp:
-    """The front door before `emulator`. `api_id` and `buckets` name what is deployed at the time of each request."""
+    """The front door before `emulator`. `api_id` and `buckets` name what is deployed at the time of each request.
+
+    `refused` is told of each request to the API that ends here, with the status and the type of gateway response.
+    """
 
     async def door(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -43,7 +57,11 @@ def front_door(
             if deployed is None:
                 await refuse(send, 503, "unavailable", "The platform is not deployed yet; wait for `make up` to end.")
             else:
-                await call_api(emulator, api_scope(scope, deployed, emulator_port), receive, send)
+                below = path.removeprefix("/api") or "/"
+                exchange = Exchange(deployed, scope["method"], below, address=(scope.get("client") or ["-"])[0])
+                await call_api(emulator, exchange, api_scope(scope, deployed, emulator_port), receive, send, refused)
+        elif path == TOKEN_PATH and scope["method"] == "POST":
+            await call_tokens(emulator, scope, emulator_port, receive, send)
         elif is_presigned(scope, port, buckets()):
             await emulator({**scope, "scheme": "https", "headers": without_token(scope)}, receive, send)
         else:
@@ -56,7 +74,7 @@ def front_door(
 
 def api_scope(scope: Scope, api_id: str, emulator_port: int) -> Scope:
     """The request as the emulator's REST API `api_id` takes it: stage `api`, path-style."""
-    prefix = f"/restapis/{api_id}/api/_user_request_"
+    prefix = f"/restapis/{api_id}/{STAGE}/_user_request_"
     raw_path = scope.get("raw_path") or scope["path"].encode()
     host = headers_of(scope).get("host", "")
     headers = [(name, value) for name, value in scope["headers"] if name.lower() not in STEERING_HEADERS]
@@ -93,12 +111,26 @@ def without_token(scope: Scope) -> list[tuple[bytes, bytes]]:
     return [(name, value) for name, value in scope["headers"] if name.lower() != b"authorization"]
 
 
-async def call_api(emulator: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+async def call_tokens(emulator: ASGIApp, scope: Scope, emulator_port: int, receive: Receive, send: Send) -> None:
+    """Pass one request for a token to Cognito: a short form, who asks in it or in an Authorization header."""
+    taken = (b"authorization", b"content-type", b"content-length", b"transfer-encoding", b"accept")
+    headers = [(name, value) for name, value in scope["headers"] if name.lower() in taken]
+    headers += [(b"host", f"127.0.0.1:{emulator_port}".encode())]
+    try:
+        await emulator({**scope, "headers": headers, "query_string": b""}, counted(receive, MAX_FORM_BYTES), send)
+    except BodyTooLarge:
+        await refuse(send, 413, "too_large", "A request for a token is a short form.")
+
+
+async def call_api(
+    emulator: ASGIApp, exchange: Exchange, scope: Scope, receive: Receive, send: Send, refused: Refused
+) -> None:
     """Pass one request to the emulator under API Gateway's limits, which the emulator does not know."""
     answered = abandoned = False
     length = headers_of(scope).get("content-length", "")
     if length.isdigit() and int(length) > MAX_BODY_BYTES:
-        await refuse_body(send)
+        refused(exchange, 413, "REQUEST_TOO_LARGE")
+        await refuse_body(send, exchange)
         return
 
     async def limited_send(message: Message) -> None:
@@ -107,44 +139,47 @@ async def call_api(emulator: ASGIApp, scope: Scope, receive: Receive, send: Send
             answered = True
             await send(message)
 
-    call = asyncio.ensure_future(emulator(scope, counted(receive), limited_send))
+    current.set(exchange)  # the call's own context has it too
+    call = asyncio.ensure_future(emulator(scope, counted(receive, MAX_BODY_BYTES), limited_send))
     try:
         await asyncio.wait_for(asyncio.shield(call), INTEGRATION_SECONDS)
     except BodyTooLarge:
-        await refuse_body(send)
+        refused(exchange, 413, "REQUEST_TOO_LARGE")
+        await refuse_body(send, exchange)
     except TimeoutError:
         if answered:  # only a stream is allowed to last longer
             await call
             return
         abandoned = True  # a running function is not stopped by its caller's timeout, here as on AWS
         call.add_done_callback(lambda done: done.exception())
-        await refuse(send, 504, "timeout", "The request took longer than 29 seconds.")
+        refused(exchange, 504, "INTEGRATION_TIMEOUT")
+        await refuse(send, 504, "timeout", "The request took longer than 29 seconds.", exchange.id)
 
 
-def counted(receive: Receive) -> Receive:
-    """`receive`, raising BodyTooLarge once the body is past the limit."""
+def counted(receive: Receive, limit: int) -> Receive:
+    """`receive`, raising BodyTooLarge once the body is past the limit, in bytes."""
     total = 0
 
     async def counting() -> Message:
         nonlocal total
         message = await receive()
         total += len(message.get("body", b""))
-        if total > MAX_BODY_BYTES:
+        if total > limit:
             raise BodyTooLarge
         return message
 
     return counting
 
 
-async def refuse_body(send: Send) -> None:
+async def refuse_body(send: Send, exchange: Exchange) -> None:
     """Answer 413, as API Gateway does."""
     uploads = "Over 4 MB, files go to S3: ask POST /ai-models/uploads or POST /datasets for an upload plan."
-    await refuse(send, 413, "too_large", f"The request is too large. {uploads}")
+    await refuse(send, 413, "too_large", f"The request is too large. {uploads}", exchange.id)
 
 
-async def refuse(send: Send, status: int, code: str, detail: str) -> None:
+async def refuse(send: Send, status: int, code: str, detail: str, request_id: str | None = None) -> None:
     """Answer in the API's error shape."""
-    content: dict[str, Any] = {"detail": detail, "code": code, "request_id": str(uuid.uuid4())}
+    content: dict[str, Any] = {"detail": detail, "code": code, "request_id": request_id or str(uuid.uuid4())}
     await JSONResponse(content, status, headers={"Access-Control-Allow-Origin": "*"})({"type": "http"}, no_body, send)
 
 

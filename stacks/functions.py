@@ -17,7 +17,8 @@ from cdk_app.bundle_contents import CONTENTS
 from cdk_app.constructs.acknowledge import acknowledge_wildcards
 from cdk_app.constructs.function import Function
 from cdk_app.settings import Settings
-from stacks.grants import ANYWHERE, GRANTS
+from stacks.grants import GRANTS
+from stacks.shared_grants import ANYWHERE
 from stacks.wildcards import WILDCARDS
 
 

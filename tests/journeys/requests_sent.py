@@ -17,16 +17,29 @@ from tests.platform import Platform
 Seen = Counter[tuple[str, str, str]]  # (method, route, class of status) -> answers
 ARRIVAL_SECONDS = 60
 POLL_SECONDS = 0.3
+NO_FUNCTION = (502, 503, 504)  # API Gateway's answers: it got none, or none in time
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request as a client sends it, and the template of the route that answers it."""
+    """A request as a client sends it, the template of the route that answers it, and API Gateway's for it if another.
+
+    API Gateway's own counts where it answers because a function did not.
+    """
 
     method: str
     path: str
     route: str
+    gateway_route: str | None = None
     body: Any = None
+
+    @property
+    def resource(self) -> str:
+        return self.gateway_route or self.route
+
+    def seen(self, status: int) -> tuple[str, str, str]:
+        """Return what a client has seen that was answered with a status."""
+        return self.method, self.resource if status in NO_FUNCTION else self.route, f"{status // 100}xx"
 
 
 def send(api_url: str, token: str, calls: Sequence[Call], workers: int, each: int) -> Seen:
@@ -45,7 +58,7 @@ def send(api_url: str, token: str, calls: Sequence[Call], workers: int, each: in
                 call = calls[(number + turn) % len(calls)]
                 for _ in range(3):
                     answer = session.request(call.method, api_url + call.path, json=call.body, timeout=60)
-                    own[call.method, call.route, f"{answer.status_code // 100}xx"] += 1
+                    own[call.seen(answer.status_code)] += 1
                     if answer.status_code < 500:
                         break
         with lock:
@@ -68,12 +81,11 @@ def logged(platform: Platform, keys: Iterable[str], routes: Iterable[str]) -> Se
 
 def request_lines(platform: Platform, key: str) -> Iterable[dict[str, Any]]:
     """Yield the lines that a function has written of requests."""
-    group = platform.client("lambda").get_function_configuration(FunctionName=functions(platform)[key])
+    configuration = platform.client("lambda").get_function_configuration(FunctionName=functions(platform)[key])
     pages = platform.client("logs").get_paginator("filter_log_events")
-    for page in pages.paginate(
-        logGroupName=group["LoggingConfig"]["LogGroup"], filterPattern='{ $.message = "request" }'
-    ):
-        yield from (json.loads(event["message"]) for event in page["events"])
+    for page in pages.paginate(logGroupName=configuration["LoggingConfig"]["LogGroup"]):
+        lines = [event["message"] for event in page["events"] if event["message"].startswith("{")]
+        yield from (line for line in map(json.loads, lines) if line["message"] == "request")
 
 
 def access_token(platform: Platform) -> str:

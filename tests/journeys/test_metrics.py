@@ -35,10 +35,10 @@ CALLS = [
     *[Call("GET", "/health", "/health")] * 6,
     Call("GET", "/training-types", "/training-types"),
     Call("GET", "/jobs?limit=1", "/jobs"),
-    Call("GET", "/datasets/ds-0000000000000000000", "/datasets/{dataset_id}"),
-    Call("POST", "/datasets", "/datasets", {"nonsense": True}),
+    Call("GET", "/datasets/ds-0000000000000000000", "/datasets/{id}", "/datasets/{proxy+}"),
+    Call("POST", "/datasets", "/datasets", body={"nonsense": True}),
 ]
-ROUTES = {call.route for call in CALLS}
+ROUTES = {route for call in CALLS for route in (call.route, call.resource)}
 ANSWERING = ("system", "jobs", "datasets")
 WORKERS, EACH = 16, 200
 
@@ -109,7 +109,9 @@ def test_every_metric_is_there_with_its_name_and_type(platform: Platform, token:
         | {"gpu_utilization_ratio", "slipway_source_up"},
     }
     assert {kind: {name for name, of in found.items() if of == kind} for kind in promised} == promised
-    up = {labels: value for (name, *labels), value in metrics(platform, token).items() if name == "slipway_source_up"}
+    up = {
+        str(labels): value for (name, *labels), value in metrics(platform, token).items() if name == "slipway_source_up"
+    }
     assert list(up.values()) == [1, 1, 1], up
 
 

@@ -17,7 +17,8 @@ from cdk_app.bundle_contents import CONTENTS
 from cdk_app.constructs.acknowledge import acknowledge_wildcards
 from cdk_app.constructs.function import Function
 from cdk_app.settings import Settings
-from stacks.grants import ANYWHERE, GRANTS
+from stacks.grants import GRANTS
+from stacks.shared_grants import ANYWHERE
 from stacks.wildcards import WILDCARDS
 
 
@@ -172,6 +173,11 @@ FUNCTIONS = {
         "ENDPOINT_IDLE_MINUTES REGISTER_WORKFLOW_ARN LLM_SERVER",
         timeout=300,
     ),
+    "metrics": api(
+        "lambdas.metrics.handler.handler",
+        "METRICS_TABLE JOBS_TABLE ENDPOINTS_TABLE WAITS_TABLE QUEUES API_FUNCTIONS",
+    ),
+    "metrics_count": Spec("lambdas.metrics.tasks.count", "METRICS_TABLE"),
     "stats": api(
         "lambdas.stats.handler.handler",
         "STAGE DATASETS_TABLE MODELS_TABLE MODELS_INDEX_TABLE JOBS_TABLE ENDPOINTS_TABLE WAITS_TABLE USER_POOL_ID "

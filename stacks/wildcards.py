@@ -1,6 +1,6 @@
 """Why a resource in the grants ends in a wildcard, where it does: what cdk-nag is told."""
 
-from stacks.grants import ANYWHERE
+from stacks.shared_grants import ANYWHERE
 
 OWNED = "All owners' files: which of them a request may touch is decided by the owner in the record's key."
 EXECUTIONS = "The executions of one workflow; their names are the ids of records."

@@ -16,6 +16,7 @@ ROUTES = {
     "endpoints": {"/endpoints": ANY, "/endpoints/{proxy+}": ANY},
     "stats": {"/stats/{proxy+}": ["GET"], "/dashboard": ["GET"]},
     "register": {"/register": ["POST"]},
+    "text": {"/analyze": ["POST"]},
     "accounts": {"/auth/me": ANY, "/auth/users": ANY, "/auth/users/{proxy+}": ANY},
 }
 PUBLIC_ROUTES = {

@@ -35,6 +35,7 @@ DIFFERENCES = {
     "Resources/*/Properties/Environment/Variables/IMPORT_BUCKETS": "a setting: one's own machine has a bucket to try",
     "Resources/*/Properties/Environment/Variables/LLM_SERVER": "a setting: one's own machine has no GPU for vLLM",
     "Resources/*/Properties/Environment/Variables/LLM_IMAGE/*": "the image of that setting",
+    "Resources/*/Properties/Environment/Variables/TEXT_MODEL_VERSION": "one's own machine has no Amazon Comprehend",
     "Resources/*/Properties/AdminCreateUserConfig/AllowAdminCreateUserOnly": "the pool's side of SIGN_UP",
 }
 # What MiniStack 1.5.33 and the resource handlers of local/emulator_hooks.py can make.

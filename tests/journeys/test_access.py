@@ -122,6 +122,7 @@ MATRIX = {
     "GET /stats/models": (401, 401, 200, 200, 200, 200),
     "GET /stats/contributions": (401, 401, 200, 200, 200, 200),
     "GET /dashboard": (401, 401, 200, 200, 200, 200),
+    "POST /analyze": (401, 401, 200, 200, 200, 200),
     "GET /health": (200, 200, 200, 200, 200, 200),
     "GET /docs": (200, 200, 200, 200, 200, 200),
     "GET /openapi.json": (200, 200, 200, 200, 200, 200),
@@ -252,6 +253,7 @@ class Estate:
             "PUT /endpoints/{id}/lease": lambda: {"hours": 24},
             "POST /endpoints/{id}/invoke": lambda: {"instances": [self.instance]},
             "POST /endpoints/{id}/inferences": lambda: {"size": 1},
+            "POST /analyze": lambda: {"text": "A great service."},
         }
         if operation == "DELETE /ai-models/{user_id}/{model_id}/aliases/{alias}":
             self.owner.call("PUT", self.path(operation), bodies[operation.replace("DELETE", "PUT")]())

@@ -44,16 +44,21 @@ def analyze(text: str, language: str) -> tuple[Analysis, dict[str, float]]:
 def check(text: str, language: str) -> None:
     """Raise BadRequest for a text or a language that cannot be analysed, saying what to send instead."""
     if language not in LANGUAGES:
-        message = f"must be one of {', '.join(LANGUAGES)}"
-        raise BadRequest(f"The language {message}.", errors=[{"field": "language", "message": message}])
+        raise refused("language", f"must be one of {', '.join(LANGUAGES)}")
     if not text.strip():
-        message = "must have something in it besides white space"
-        raise BadRequest(f"The text {message}.", errors=[{"field": "text", "message": message}])
-    size = len(text.encode())
+        raise refused("text", "must have something in it besides white space")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:  # JSON can spell one half of a pair of surrogates
+        raise refused("text", "holds half a character, which UTF-8 cannot carry; send whole ones") from error
     if size > MAX_TEXT_BYTES:
-        message = f"has {size:,} bytes of UTF-8, and at most {MAX_TEXT_BYTES:,} can be analysed at once"
-        split = "send it in parts, cut between sentences"
-        raise BadRequest(f"The text {message}: {split}.", errors=[{"field": "text", "message": message}])
+        limit = f"at most {MAX_TEXT_BYTES:,} can be analysed at once"
+        raise refused("text", f"has {size:,} bytes of UTF-8, and {limit}: send it in parts, cut between sentences")
+
+
+def refused(field: str, message: str) -> BadRequest:
+    """Return the refusal of one field, which the sentence and the list of errors name alike."""
+    return BadRequest(f"The {field} {message}.", errors=[{"field": field, "message": message}])
 
 
 def request_of(text: str, language: str) -> dict[str, str]:

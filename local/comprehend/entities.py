@@ -12,7 +12,8 @@ from typing import Any
 from local.comprehend.lexicon import Lexicon, lexicon, names
 
 ADDRESS = re.compile(r"https?://[^\s<>\"']*[^\s<>\"'.,;:!?)\]]|\b[\w.+-]{1,64}@\w[\w-]*(?:\.\w[\w-]*)+")
-NUMERIC_DATE = r"\b\d{4}-\d{2}-\d{2}\b|\b\d{1,2}[./]\d{1,2}[./]\d{4}\b|\d{1,4}[年년](?:\s?\d{1,2}[月월](?:\s?\d{1,2}[日일])?)?"
+NUMERIC_DATE = r"\b\d{4}-\d{2}-\d{2}\b|\b\d{1,2}[./]\d{1,2}[./]\d{4}\b"
+ASIAN_DATE = r"\d{1,4}[年년](?:\s?\d{1,2}[月월](?:\s?\d{1,2}[日일])?)?"
 YEAR = r"\b(?:19|20)\d{2}\b"
 AMOUNT = re.compile(r"[$€£¥₹]\s?\d+(?:[.,]\d+)*|(?<![\w.,])\d+(?:[.,]\d+)*")
 UNIT = re.compile(r"\s?(?:%|[€$£¥₹]|(?:km|kg|cm|mm|mg|ms|GB|MB|TB|kW|MW|m|g|h|s)\b)")
@@ -75,7 +76,7 @@ def dates(text: str, known: Lexicon) -> Iterator[Found]:
 def date_pattern(language: str) -> re.Pattern[str]:
     """Return what dates look like in a language."""
     known = lexicon(language)
-    forms = [NUMERIC_DATE]
+    forms = [NUMERIC_DATE, ASIAN_DATE]
     if known.known:
         matter = language in CAPITALS_MATTER
 

@@ -27,6 +27,7 @@ from tests.journeys.checks import (
     resting,
     schedules,
     scripts,
+    texts,
     training,
     workflows,
 )
@@ -79,6 +80,7 @@ CHECKS: dict[str, Check] = {
     "endpoints_follow": endpoints.endpoint_following,
     "endpoints_watch": endpoints.endpoint_watching,
     "stats": resting.statistics,
+    "text": texts.analysis,
 }
 # Permissions that the function's own check does not reach.
 OTHER_CHECKS: dict[str, Check] = {

@@ -20,7 +20,7 @@ from local.sagemaker.protocol import ServiceError, problems, service_model
 
 COMPREHEND = Comprehend()
 OPERATIONS = ("DetectSentiment", "DetectEntities", "DetectKeyPhrases")
-PLAIN_WORDS = ["not", "very", "good", "bad", "Paris", "Jane", "of", "Bank", "Dr.", "12", "March", "€5", "a@b.co", "très"]
+PLAIN_WORDS = ["not", "very", "good", "bad", "Paris", "Jane", "of", "Bank", "Dr.", "12", "March", "€5", "a@b.co"]
 TEXTS = st.one_of(
     st.text(min_size=1, max_size=200),
     st.lists(st.sampled_from([*PLAIN_WORDS, ",", ".", "\n", "«", "nicht", "東京", "😀"]), min_size=1).map(" ".join),

@@ -73,6 +73,7 @@ CONTENTS = {
                 "batch",
                 "cloudwatch",
                 "cognito-idp",
+                "comprehend",
                 "dynamodb",
                 "events",
                 "lambda",

@@ -12,6 +12,11 @@ InstanceType = Annotated[str, StringConstraints(pattern=r"^ml\.[a-z0-9-]+\.[a-z0
 BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s]+)$")]
 Domain = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
+# Where Comprehend is: its "Guidelines and quotas", Supported Regions, read on 2026-11-22.
+COMPREHEND_REGIONS = (
+    *("us-east-1", "us-east-2", "us-west-2", "ca-central-1", "eu-central-1", "eu-west-1", "eu-west-2"),
+    *("ap-south-1", "ap-northeast-1", "ap-northeast-2", "ap-southeast-1", "ap-southeast-2", "us-gov-west-1"),
+)
 RetentionDays = Literal[1, 3, 7, 14, 30, 90, 180, 365]
 
 
@@ -92,6 +97,10 @@ class Settings(Model):
     """A client of the user pool by which a program, such as Prometheus, reads GET /metrics; billed by AWS."""
     llm_server: Literal["vllm", "huggingface"] = "vllm"
     """What serves language models: AWS's image with vLLM, on GPUs, or this platform's own, which needs none."""
+    comprehend_region: str | None = None
+    """Where texts are analysed: a region that has Amazon Comprehend, the stage's own when null."""
+    text_model_version: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")] = "aws-comprehend-1.0"
+    """What `POST /analyze` says analysed a text; on one machine it is not Amazon Comprehend."""
     cors_origins: Annotated[list[Origin], Field(min_length=1)] = ["*"]
     """Where browsers may call the API and upload from. Tokens travel in a header, so `*` gives nothing away."""
 
@@ -110,6 +119,11 @@ class Settings(Model):
             raise ValueError("sign_up_domains belongs to sign_up `domains`: give both or neither")
         if self.auto_confirm and self.sign_up != "open":
             raise ValueError("auto_confirm belongs to sign_up `open`: elsewhere the e-mailed code proves the address")
+        if self.comprehend_region and self.comprehend_region not in COMPREHEND_REGIONS:
+            raise ValueError(
+                f"comprehend_region {self.comprehend_region} has no Amazon Comprehend: choose one of "
+                f"{', '.join(COMPREHEND_REGIONS)}, near the people whose texts travel there"
+            )
         if self.existing_user_pool and self.sign_up != "invite":
             raise ValueError("existing_user_pool keeps its own sign-up rules: set sign_up to `invite`")
         if self.existing_user_pool and self.metrics_client:

@@ -9,9 +9,9 @@ import time
 
 import requests
 
-from local import process
+from local import process, program
 from local.assembly import assembly
-from local.deploy import deploy
+from local.deploy import deploy, under_way
 from local.home import REGION, Home, PlatformError
 from local.outputs import OUTPUTS
 
@@ -41,6 +41,8 @@ def up(home: Home) -> int:
             print("An earlier start was interrupted; starting again ...")
             process.stop(home)
             running = None
+        if running is not None and not program.is_of_this_tree(home):
+            running = replaceable(home, running)
         if running is None:
             print("Starting the platform ...")
             running = process.start(home)
@@ -49,6 +51,19 @@ def up(home: Home) -> int:
     print(f"  API   {running.api_url}")
     print(f"  Docs  {running.api_url}/docs")
     return 0
+
+
+def replaceable(home: Home, running: process.Running) -> process.Running | None:
+    """Stop a process that another tree started, unless that would end what it runs; return it if it stays."""
+    if works := under_way(home, running):
+        print(
+            f"The platform's own program is of another tree and stays until it is at rest ({', '.join(works)} under"
+            " way): `make up` replaces it then. What is deployed is of this tree."
+        )
+        return running
+    print("The platform's own program is of another tree; starting again with this tree's ...")
+    process.stop(home)
+    return None
 
 
 def down(home: Home) -> int:

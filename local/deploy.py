@@ -60,6 +60,21 @@ def client(home: Home, running: Running, service: str) -> Any:
     )
 
 
+def under_way(home: Home, running: Running) -> list[str]:
+    """What would not survive a restart of the platform: executions of workflows, and jobs, by how many there are."""
+    workflows, sagemaker = client(home, running, "stepfunctions"), client(home, running, "sagemaker")
+    machines = [machine["stateMachineArn"] for machine in workflows.list_state_machines()["stateMachines"]]
+    counts = {
+        "workflows": sum(
+            len(workflows.list_executions(stateMachineArn=arn, statusFilter="RUNNING")["executions"])
+            for arn in machines
+        ),
+        "training jobs": len(sagemaker.list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"]),
+        "processing jobs": len(sagemaker.list_processing_jobs(StatusEquals="InProgress")["ProcessingJobSummaries"]),
+    }
+    return [f"{count} {what}" for what, count in counts.items() if count]
+
+
 def build_images(place: Path, tell: Callable[[str], None]) -> None:
     """Make the images of the assembly, all at once, so that the first job of each need not wait; large ones may."""
 

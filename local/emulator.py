@@ -36,6 +36,7 @@ from local import (
 )
 from local.batch.service import Batch
 from local.cloud import CALLER_HEADER, Cloud
+from local.comprehend.service import TARGET, Comprehend
 from local.faults import CallFault, Faults
 from local.handlers import Answer, Handler, failing, journalled, marking
 from local.home import ACCOUNT, REGION, Home
@@ -91,9 +92,12 @@ class Emulator:
         router.SERVICE_PATTERNS[SCALING] = {"target_prefixes": [SCALING_TARGET]}
         iam_actions.SERVICE_TO_IAM_NAMESPACE[SCALING] = SCALING
         iam_actions.extract_resource_arn = first_resource(iam_actions.extract_resource_arn)
+        router.SERVICE_PATTERNS["comprehend"] = {"target_prefixes": [TARGET]}
+        iam_actions.SERVICE_TO_IAM_NAMESPACE["comprehend"] = "comprehend"
         handlers: dict[str, Any] = ministack.SERVICE_HANDLERS
         handlers["sagemaker"] = authorised("sagemaker", self.sagemaker.handle)
         handlers[SCALING] = self.sagemaker.handle
+        handlers["comprehend"] = Comprehend().handle
         handlers["batch"] = authorised("batch", self.batch.handle)
         for service, handler in handlers.items():
             if service == "dynamodb":

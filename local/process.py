@@ -15,6 +15,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from local import program
 from local.home import REGION, REPOSITORY, Home, PlatformError
 
 START_SECONDS = 60.0
@@ -102,6 +103,7 @@ def start(home: Home) -> Running:
     ready = Running(**{**asdict(process), "ready": True})
     home.write("platform.json", asdict(ready))
     home.write("ports.json", ports)
+    program.record(home)
     return ready
 
 

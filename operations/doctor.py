@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cdk_app.settings import Settings
+from cdk_app.settings import COMPREHEND_REGIONS, Settings
 from local.home import STAGE
 from operations import toolkit
 from operations.account import Account, account_of
@@ -64,6 +64,7 @@ def examine(stage: str, settings: Settings) -> Iterator[Check]:
     yield Check("credentials", True, f"account {account.id}, region {account.region}")
     yield bootstrap_check(account)
     yield region_check(account)
+    yield comprehend_check(account, settings)
     yield from quota_checks(account, "sagemaker", needed_quotas(settings))
     yield from quota_checks(account, "lambda", {CONCURRENT_EXECUTIONS: LAMBDA_CONCURRENCY})
 
@@ -80,6 +81,13 @@ def region_check(account: Account) -> Check:
     absent = [name for name in SERVICES if account.region not in account.session.get_available_regions(name)]
     found = f"without {', '.join(absent)}" if absent else f"all {len(SERVICES)} services"
     return Check("region services", not absent, found, "Choose another region with AWS_REGION=.")
+
+
+def comprehend_check(account: Account, settings: Settings) -> Check:
+    """Return whether texts can be analysed where the settings say, which is the stage's own region by default."""
+    region = settings.comprehend_region or account.region
+    fix = f'Set "comprehend_region" of the stage in cdk.json to one of {", ".join(COMPREHEND_REGIONS)}.'
+    return Check("Comprehend for POST /analyze", region in COMPREHEND_REGIONS, region, fix)
 
 
 def needed_quotas(settings: Settings) -> dict[str, int]:

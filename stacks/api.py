@@ -20,6 +20,7 @@ ROUTES = {
     "stats": {"/stats/{proxy+}": ["GET"], "/dashboard": ["GET"]},
     "register": {"/register": ["POST"]},
     "metrics": {"/metrics": ["GET"]},
+    "text": {"/analyze": ["POST"]},
     "accounts": {"/auth/me": ANY, "/auth/users": ANY, "/auth/users/{proxy+}": ANY},
 }
 PUBLIC_ROUTES = {

@@ -183,6 +183,7 @@ FUNCTIONS = {
         "STAGE DATASETS_TABLE MODELS_TABLE MODELS_INDEX_TABLE JOBS_TABLE ENDPOINTS_TABLE WAITS_TABLE USER_POOL_ID "
         "QUEUES INSTANCE_TYPES STORAGE_QUOTA_BYTES",
     ),
+    "text": api("lambdas.text.handler.handler", "COMPREHEND_REGION TEXT_MODEL_VERSION"),
     "system": api("lambdas.system.handler.handler", ""),
 }
 
@@ -235,6 +236,8 @@ class Functions(dict[str, Function]):
             "KMS_KEY_ARN": settings.kms_key_arn or "",
             "HF_ENDPOINT": settings.hugging_face_endpoint or "",
             "LOG_RETENTION_DAYS": str(settings.log_retention_days),
+            "COMPREHEND_REGION": settings.comprehend_region or "",
+            "TEXT_MODEL_VERSION": settings.text_model_version,
         }
 
     def add(self, *keys: str) -> None:

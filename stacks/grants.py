@@ -299,6 +299,7 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("batch: ListServiceJobs", ANYWHERE),
         ("cloudwatch: GetMetricData", ANYWHERE),
     ],
-    # ------------------------------------------------------------------------------------------------ system
+    # ------------------------------------------------------------------------------------------ text, system
+    "text": [("comprehend: DetectSentiment DetectEntities DetectKeyPhrases", ANYWHERE)],
     "system": [],
 }

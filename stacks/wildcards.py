@@ -6,7 +6,8 @@ OWNED = "All owners' files: which of them a request may touch is decided by the 
 EXECUTIONS = "The executions of one workflow; their names are the ids of records."
 OF_THIS_STAGE = "Made at run time; the names of this stage's begin with slipway-<stage>-."
 WILDCARDS = {
-    ANYWHERE: "SendTask*, ListServiceJobs and GetMetricData have no resource types in IAM: `*` is the only form.",
+    ANYWHERE: "SendTask*, ListServiceJobs, GetMetricData and Comprehend's Detect* (DetectEntities without a recognizer "
+    "of one's own) have no resource types in IAM: `*` is the only form.",
     "datasets-bucket/*": OWNED,
     "models-bucket/*": OWNED,
     "jobs-bucket/*": OWNED,

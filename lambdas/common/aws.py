@@ -13,17 +13,19 @@ ONE_AT_A_TIME = threading.Lock()  # threads may share a client, but boto3 does n
 
 
 @cache
-def client(service: str) -> Any:
-    """Return the process's one client of `service`, with short time-outs and adaptive retries."""
+def client(service: str, region: str | None = None) -> Any:
+    """Return the process's one client of `service`, in the function's own region unless another is named."""
     import boto3
     from botocore.config import Config
 
-    # A model may take 60 s, but API Gateway waits 29; and a call that took too long is not made again and again.
-    seconds, attempts = (INVOKE_SECONDS, 1) if service == "sagemaker-runtime" else (20, 4)
+    # API Gateway waits 29 s. A model may take most of that, and is not asked again; Comprehend, whose quota is the
+    # whole account's, is asked up to three times.
+    patience = {"sagemaker-runtime": (INVOKE_SECONDS, 1), "comprehend": (6, 3)}
+    seconds, attempts = patience.get(service, (20, 4))
     retries = {"mode": "standard", "total_max_attempts": attempts}
     config = Config(retries=retries, connect_timeout=3, read_timeout=seconds)
     with ONE_AT_A_TIME:
-        return boto3.client(service, config=config)
+        return boto3.client(service, region_name=region, config=config)
 
 
 @cache

@@ -16,6 +16,7 @@ PROTECTED = {
     *("ANY /jobs", "ANY /jobs/{proxy+}", "GET /training-types", "ANY /endpoints", "ANY /endpoints/{proxy+}"),
     *("GET /stats/{proxy+}", "GET /dashboard", "GET /metrics"),
     "POST /register",
+    "POST /analyze",
     *("ANY /auth/me", "ANY /auth/users", "ANY /auth/users/{proxy+}"),
 }
 

@@ -18,6 +18,9 @@ WITHOUT_RESOURCE = {
     "batch:ListServiceJobs",
     "cloudwatch:GetMetricData",
     "cloudwatch:PutMetricData",
+    "comprehend:DetectEntities",  # but for a custom recognizer's endpoint
+    "comprehend:DetectKeyPhrases",
+    "comprehend:DetectSentiment",
     "ecr:GetAuthorizationToken",
     "ec2:DescribeDhcpOptions",
     "ec2:DescribeNetworkInterfaces",

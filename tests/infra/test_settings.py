@@ -5,9 +5,11 @@ Run: python -m pytest tests/infra/test_settings.py
 
 from typing import Any
 
+import boto3
 import pytest
 
-from cdk_app.settings import SettingsError, load_settings
+from cdk_app.settings import COMPREHEND_REGIONS, SettingsError, load_settings
+from local.comprehend.lexicon import MODEL_VERSION
 from tests.infra.synthesis import CONTEXT, STAGES
 
 POOL = {"user_pool_id": "us-east-1_a", "client_id": "b"}
@@ -47,6 +49,8 @@ POOL = {"user_pool_id": "us-east-1_a", "client_id": "b"}
         ("max_instance_hours_per_user", 0, "stages.dev.max_instance_hours_per_user"),
         ("endpoint_lease_hours", 0, "stages.dev.endpoint_lease_hours"),
         ("endpoint_idle_minutes", 14, "stages.dev.endpoint_idle_minutes"),
+        ("comprehend_region", "eu-north-1", "choose one of us-east-1"),
+        ("text_model_version", "", "stages.dev.text_model_version"),
         ("cors_origins", ["example.com"], "stages.dev.cors_origins.0"),
         ("cors_origins", [], "stages.dev.cors_origins"),
     ],
@@ -91,6 +95,22 @@ def test_the_defaults_are_the_safe_ones() -> None:
     assert settings.training_instance_types == {"ml.m5.large": 2}
     assert settings.password_minimum_length == 8
     assert settings.import_buckets == []
+
+
+def test_a_stage_on_aws_says_that_amazon_comprehend_analyses_and_one_machine_that_a_lexicon_does() -> None:
+    named = {name: load_settings(STAGES, name).text_model_version for name in STAGES}
+    assert named.pop("local") == MODEL_VERSION
+    assert {*named.values()} == {"aws-comprehend-1.0"}
+
+
+def test_every_region_that_the_installed_sdk_knows_for_comprehend_may_be_chosen() -> None:
+    session = boto3.Session()
+    known = [
+        region
+        for partition in session.get_available_partitions()
+        for region in session.get_available_regions("comprehend", partition)
+    ]
+    assert {name for name in known if "iso" not in name and "fips" not in name} == {*COMPREHEND_REGIONS}
 
 
 @pytest.mark.parametrize("name", list(STAGES))

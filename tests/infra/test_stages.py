@@ -42,6 +42,7 @@ DIFFERENCES = {
     "Resources/*/Properties/AuthorizationScopes": "the scope that its tokens have",
     "Outputs/MetricsClientId": "where to look for it",
     "Outputs/TokenUrl": "the same",
+    "Resources/*/Properties/Environment/Variables/TEXT_MODEL_VERSION": "one's own machine has no Amazon Comprehend",
     "Resources/*/Properties/AdminCreateUserConfig/AllowAdminCreateUserOnly": "the pool's side of SIGN_UP",
 }
 # What MiniStack 1.5.33 and the resource handlers of local/emulator_hooks.py can make.

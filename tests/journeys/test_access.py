@@ -123,6 +123,7 @@ MATRIX = {
     "GET /stats/contributions": (401, 401, 200, 200, 200, 200),
     "GET /dashboard": (401, 401, 200, 200, 200, 200),
     "GET /metrics": (401, 401, 401, 401, 401, 401),  # this stage has a client for it, whose tokens have the scope
+    "POST /analyze": (401, 401, 200, 200, 200, 200),
     "GET /health": (200, 200, 200, 200, 200, 200),
     "GET /docs": (200, 200, 200, 200, 200, 200),
     "GET /openapi.json": (200, 200, 200, 200, 200, 200),
@@ -253,6 +254,7 @@ class Estate:
             "PUT /endpoints/{id}/lease": lambda: {"hours": 24},
             "POST /endpoints/{id}/invoke": lambda: {"instances": [self.instance]},
             "POST /endpoints/{id}/inferences": lambda: {"size": 1},
+            "POST /analyze": lambda: {"text": "A great service."},
         }
         if operation == "DELETE /ai-models/{user_id}/{model_id}/aliases/{alias}":
             self.owner.call("PUT", self.path(operation), bodies[operation.replace("DELETE", "PUT")]())

@@ -28,6 +28,7 @@ from tests.journeys.checks import (
     resting,
     schedules,
     scripts,
+    texts,
     training,
     workflows,
 )
@@ -82,6 +83,7 @@ CHECKS: dict[str, Check] = {
     "metrics": metrics.metrics_page,
     "metrics_count": metrics.request_counting,
     "stats": resting.statistics,
+    "text": texts.analysis,
 }
 # Permissions that the function's own check does not reach.
 OTHER_CHECKS: dict[str, Check] = {

@@ -1,6 +1,7 @@
 """What the doctor finds and what it says to run.  `pytest tests/units/operations`"""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,14 @@ def test_a_region_without_a_service_is_named(scripted, monkeypatch: pytest.Monke
     monkeypatch.setattr(scripted.session, "get_available_regions", regions.get)
     check = doctor.region_check(scripted)
     assert not check.ok and check.found == "without lex-models"
+
+
+def test_a_region_without_comprehend_is_named_with_the_setting_that_mends_it(scripted):
+    assert doctor.comprehend_check(scripted, SETTINGS).ok
+    check = doctor.comprehend_check(replace(scripted, region="eu-north-1"), SETTINGS)
+    assert not check.ok and "comprehend_region" in check.fix and "eu-central-1" in check.fix
+    elsewhere = SETTINGS.model_copy(update={"comprehend_region": "eu-central-1"})
+    assert doctor.comprehend_check(replace(scripted, region="eu-north-1"), elsewhere).ok
 
 
 def test_every_service_of_the_list_is_one_that_the_sdk_knows(scripted):

@@ -1,0 +1,1 @@
+"""Text analysis by Amazon Comprehend: sentiment, entities, key phrases."""

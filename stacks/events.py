@@ -58,6 +58,7 @@ class Events(Construct):
             self._undelivered, {"SQS3": "This is the queue for what could not be delivered; it has none itself."}
         )
         self._rule("BatchJobs", "jobs_watch", "aws.batch", "Batch Service Job State Change", {"jobQueue": queues})
+        self._rule("BlockedQueues", "jobs_watch", "aws.batch", "Batch Service Job Queue Blocked", {"jobQueue": queues})
         self._rule(
             "TrainingJobs",
             "jobs_watch",

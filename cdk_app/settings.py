@@ -90,6 +90,8 @@ class Settings(Model):
     """Where models are imported from: the Hub, or a mirror of yours; nowhere when null."""
     llm_server: Literal["vllm", "huggingface"] = "vllm"
     """What serves language models: AWS's image with vLLM, on GPUs, or this platform's own, which needs none."""
+    alarm_email: Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
+    """Who is written to when an alarm rings; AWS asks them first. Nobody when null."""
     cors_origins: Annotated[list[Origin], Field(min_length=1)] = ["*"]
     """Where browsers may call the API and upload from. Tokens travel in a header, so `*` gives nothing away."""
 

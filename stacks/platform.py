@@ -7,7 +7,9 @@ from constructs import Construct
 
 from cdk_app.bundle import Bundle
 from cdk_app.settings import Settings
+from stacks.alarms import Alarms
 from stacks.api import add_api
+from stacks.dashboard import Dashboard
 from stacks.data import data_of
 from stacks.events import WATCHERS, Events
 from stacks.functions import Functions
@@ -51,13 +53,24 @@ class PlatformStack(cdk.Stack):
         api = add_api(self, settings, functions, data.user_pool_id)
         token_role.add(self, functions)
 
-        Events(
+        events = Events(
             self,
             "Events",
             settings=settings,
             functions=functions,
             queues=list(training.queues.values()),
             workflows=workflows,
+        )
+        alarms = Alarms(self, "Alarms", settings=settings, undelivered=events.undelivered.queue_name)
+        Dashboard(
+            self,
+            "Dashboard",
+            settings=settings,
+            alarms=list(alarms.all.values()),
+            functions=functions,
+            workflows=workflows,
+            tables=dict(data.tables),
+            undelivered=events.undelivered.queue_name,
         )
         TrainingLogs(self, "TrainingLogs", settings=settings, progress=functions["jobs_progress"])
         outputs = {
@@ -68,6 +81,7 @@ class PlatformStack(cdk.Stack):
             "Stage": settings.stage,
             "ExecutionRoleArn": training.role.role_arn,
             "OperatorRoleArn": operator_role(self, settings).role_arn,
+            "AlarmTopicArn": alarms.topic_arn,
         }
         for name, bucket in data.buckets.items():
             outputs[f"{name.capitalize()}Bucket"] = bucket

@@ -22,7 +22,7 @@ from ministack.core import iam_actions, iam_evaluator, lambda_runtime, persisten
 from ministack.services import dynamodb, iam, lambda_svc, s3, sts
 from ministack.services.cloudformation import provisioners
 
-from local import access, bearer_tokens, emulator_hooks, object_hooks, resources, upload_hooks
+from local import access, bearer_tokens, cloudwatch_hooks, emulator_hooks, object_hooks, resources, upload_hooks
 from local.batch.service import Batch
 from local.cloud import CALLER_HEADER, Cloud
 from local.faults import CallFault, Faults
@@ -99,6 +99,7 @@ class Emulator:
         emulator_hooks.install_lambda(self.snapshots.mark)
         emulator_hooks.install_workflows(role_allows, self.snapshots.mark)
         emulator_hooks.install_events()
+        cloudwatch_hooks.install(self.snapshots.mark)
 
     def table_state(self, get_state: Callable[[], dict]) -> Callable[[], dict]:
         """DynamoDB's state with the journal generation that continues it; taking it starts that generation."""
@@ -144,7 +145,8 @@ class Emulator:
         await asyncio.to_thread(lambda_runtime.reset)
 
     def each_tick(self) -> None:
-        """Let a long journal become a snapshot."""
+        """Evaluate the alarms, and let a long journal become a snapshot."""
+        cloudwatch_hooks.each_tick()
         if self.journal.size() > JOURNAL_BYTES:
             self.snapshots.mark("dynamodb")
 

@@ -10,6 +10,7 @@ from typing import Any
 from ministack.services import cloudwatch
 
 from local import alarm_evaluation
+from local.embedded_metrics import Metric
 from local.home import ACCOUNT, REGION
 from local.metric_points import Points, Recorder, kept
 
@@ -113,8 +114,15 @@ def record(
     found = dimensions or {}
     key = (namespace, metric_name, cloudwatch._dims_key(found))
     recorder.add(bucket, key, value, unit, found, clock.time())
-    if namespace == "AWS/Lambda" and found:  # Lambda publishes each for all functions together, too
-        record(namespace, metric_name, value, unit)
+
+
+def put(metric: Metric) -> None:
+    """Add what a log line says of a metric."""
+    key = (metric.namespace, metric.name, cloudwatch._dims_key(metric.dimensions))
+    at = clock.time() if metric.time is None else metric.time
+    found = {"Timestamp": at, "Unit": metric.unit, "Dimensions": metric.dimensions}
+    with recorder.lock:
+        bucket(key).extend({**found, "Value": value} for value in metric.values)
 
 
 def tidy() -> None:

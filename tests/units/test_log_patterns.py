@@ -4,6 +4,7 @@ import pytest
 
 from local.log_patterns import matches
 
+REFUSED = '{ $.error != "-" }'
 STAGE = '{ $.slipway = "local" }'
 
 
@@ -16,6 +17,24 @@ STAGE = '{ $.slipway = "local" }'
         (STAGE, '["slipway", "local"]', False),
         (STAGE, "slipway local", False),
         ("{$.a.b=3}", '{"a": {"b": 3}}', True),
+        ("{$.a.b=3}", '{"a": {"b": true}}', False),
+        (REFUSED, '{"error": "UNAUTHORIZED"}', True),
+        (REFUSED, '{"error": "-"}', False),
+        (REFUSED, '{"status": "200"}', False),
+        (REFUSED, '{"error": ["-"]}', False),
+        (REFUSED, "START RequestId: 1", False),
+        ("{ $.status != 200 }", '{"status": 404}', True),
+        ("{ $.status != 200 }", '{"status": 200}', False),
+        ('{ $.error = "INTEGRATION_*" }', '{"error": "INTEGRATION_TIMEOUT"}', True),
+        ('{ $.error = "INTEGRATION_*" }', '{"error": "UNAUTHORIZED"}', False),
+        ('{ $.error = "*" }', '{"error": "any"}', True),
+        ('{ $.error = "*" }', "{}", False),
+        ("{ $.error NOT EXISTS }", '{"status": 404}', True),
+        ("{ $.error NOT EXISTS }", '{"error": null}', False),
+        ("{ $.error IS NULL }", '{"error": null}', True),
+        ("{ $.error IS NULL }", "{}", False),
+        ("{ $.done IS TRUE }", '{"done": true}', True),
+        ("{ $.done IS FALSE }", '{"done": 0}', False),
         ("", "anything", True),
         ("ERROR job", "job: ERROR", True),
         ("ERROR job", "job: fine", False),

@@ -62,7 +62,7 @@ ALARMS = [
         "Users' own mistakes end workflows well, with a reason in the record: one that breaks is ours.",
     ),
     Alarm(
-        *("QueueAge", OWN, "QueueAgeSeconds", "Maximum", 6 * 3600, 3),
+        *("QueueAge", OWN, "QueueAgeSeconds", "Maximum", 6 * 3600, 1),
         "A training job has waited for an instance for six hours.",
         "A team that shares two instances waits for hours on a good day; six are most of a working day.",
     ),

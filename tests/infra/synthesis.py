@@ -23,6 +23,7 @@ EVERYTHING = {
     "existing_user_pool": {"user_pool_id": "us-east-1_Existing1", "client_id": "existingclient"},
     "processing_instance_type": "ml.c5.2xlarge",
     "import_buckets": ["raw-data", "raw.data.two"],
+    "alarm_email": "ops@example.com",
     "cors_origins": ["https://console.example.com"],
 }
 STAGES = CONTEXT["stages"] | {"everything": EVERYTHING}

@@ -51,6 +51,8 @@ LOCAL_TYPES = {
     "AWS::Batch::SchedulingPolicy",
     "AWS::Batch::ServiceEnvironment",
     "AWS::CloudFormation::CustomResource",
+    "AWS::CloudWatch::Alarm",
+    "AWS::CloudWatch::Dashboard",
     "AWS::Cognito::UserPool",
     "AWS::Cognito::UserPoolClient",
     "AWS::Cognito::UserPoolGroup",
@@ -62,6 +64,8 @@ LOCAL_TYPES = {
     "AWS::Logs::LogGroup",
     "AWS::S3::Bucket",
     "AWS::S3::BucketPolicy",
+    "AWS::SNS::Topic",
+    "AWS::SNS::TopicPolicy",
     "AWS::SQS::Queue",
     "AWS::SQS::QueuePolicy",
     "AWS::SSM::Parameter",
@@ -169,7 +173,7 @@ def test_nothing_has_a_fixed_name_but_parameters_the_api_and_workflow_logs(stage
 def test_outputs_are_those_that_people_and_clients_read(stage: Stage) -> None:
     assert set(stage.platform["Outputs"]) == {
         *("ApiUrl", "UserPoolId", "UserPoolClientId", "Region", "Stage", "ExecutionRoleArn"),
-        "OperatorRoleArn",
+        *("OperatorRoleArn", "AlarmTopicArn"),
         *("DatasetsBucket", "ModelsBucket", "JobsBucket", "TrainingLogsWarning"),
     }
     assert readable(stage.platform["Outputs"]["ApiUrl"]["Value"]).endswith("/api")

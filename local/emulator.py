@@ -27,6 +27,7 @@ from local import (
     bearer_tokens,
     cloudwatch_hooks,
     emulator_hooks,
+    gateway_hooks,
     log_hooks,
     object_hooks,
     resources,
@@ -110,6 +111,7 @@ class Emulator:
         emulator_hooks.install_events()
         cloudwatch_hooks.install(self.snapshots.mark)
         log_hooks.install(self.snapshots.mark)
+        gateway_hooks.install()
 
     def table_state(self, get_state: Callable[[], dict]) -> Callable[[], dict]:
         """DynamoDB's state with the journal generation that continues it; taking it starts that generation."""

@@ -37,8 +37,8 @@ LAYERS = {  # module of a noun -> modules of the same noun that it may not impor
 MINISTACK = {  # the only modules that know the emulator's private names
     f"local/{name}.py"
     for name in (
-        *("bearer_tokens", "cloudwatch_hooks", "emulator", "emulator_hooks", "log_hooks", "object_hooks"),
-        "upload_hooks",
+        *("bearer_tokens", "cloudwatch_hooks", "emulator", "emulator_hooks", "gateway_hooks", "log_hooks"),
+        *("object_hooks", "upload_hooks"),
     )
 }
 NOT_OURS_TO_SAY = re.compile(

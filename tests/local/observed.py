@@ -30,6 +30,7 @@ def handler(event, context):
     assert data["messageType"] == "DATA_MESSAGE" and data["owner"] == "000000000000"
     for found in data["logEvents"]:
         message = json.loads(found["message"])
+        message.setdefault("id", message.get("request_id"))
         times = int(count(message["id"], "tries")["tries"]["N"])
         if message.get("kill", 0) >= times:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -111,7 +112,7 @@ RESOURCES: dict[str, Any] = {
     "Pool": {"Type": "AWS::Cognito::UserPool", "Properties": {"UserPoolName": "observed"}},
     "Domain": {
         "Type": "AWS::Cognito::UserPoolDomain",
-        "Properties": {"Domain": "observed-tests", "UserPoolId": {"Ref": "Pool"}},
+        "Properties": {"Domain": {"Fn::Sub": "tests-${AWS::StackName}"}, "UserPoolId": {"Ref": "Pool"}},
     },
     "Scopes": {
         "Type": "AWS::Cognito::UserPoolResourceServer",

@@ -101,6 +101,8 @@ class Settings(Model):
     """Where texts are analysed: a region that has Amazon Comprehend, the stage's own when null."""
     text_model_version: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")] = "aws-comprehend-1.0"
     """What `POST /analyze` says analysed a text; on one machine it is not Amazon Comprehend."""
+    alarm_email: Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
+    """Who is written to when an alarm rings; AWS asks them first. Nobody when null."""
     cors_origins: Annotated[list[Origin], Field(min_length=1)] = ["*"]
     """Where browsers may call the API and upload from. Tokens travel in a header, so `*` gives nothing away."""
 

@@ -33,7 +33,7 @@ WATCHERS = {
 
 
 class Events(Construct):
-    """The rules, and the queue that keeps what could not be delivered."""
+    """The rules, and `undelivered`: the queue that keeps what could not be delivered."""
 
     def __init__(
         self,
@@ -58,6 +58,7 @@ class Events(Construct):
             self.undelivered, {"SQS3": "This is the queue for what could not be delivered; it has none itself."}
         )
         self._rule("BatchJobs", "jobs_watch", "aws.batch", "Batch Service Job State Change", {"jobQueue": queues})
+        self._rule("BlockedQueues", "jobs_watch", "aws.batch", "Batch Service Job Queue Blocked", {"jobQueue": queues})
         self._rule(
             "TrainingJobs",
             "jobs_watch",

@@ -23,7 +23,7 @@ def execution_role(scope: Construct, *, settings: Settings, buckets: dict[str, s
     alarms = cdk.Stack.of(scope).format_arn(
         service="cloudwatch",
         resource="alarm",
-        resource_name=f"slipway-{settings.stage}-*",
+        resource_name=f"slipway-{settings.stage}-ep-*",
         arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
     )
     given = [*files(scope, settings, buckets), *for_any_container(scope, settings, *groups), vllm(scope)]

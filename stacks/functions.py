@@ -77,7 +77,9 @@ FUNCTIONS = {
         "PROCESSING_INSTANCE_TYPE VPC_CONFIG KMS_KEY_ARN",
     ),
     "datasets_recover": Spec(
-        "lambdas.datasets.tasks.recover", "DATASETS_TABLE WAITS_TABLE DATASETS_BUCKET PROCESS_WORKFLOW_ARN", timeout=300
+        "lambdas.datasets.tasks.recover",
+        "STAGE DATASETS_TABLE WAITS_TABLE DATASETS_BUCKET PROCESS_WORKFLOW_ARN",
+        timeout=300,
     ),
     "models": api(
         "lambdas.models.handler.handler",
@@ -100,7 +102,7 @@ FUNCTIONS = {
     "models_archive": Spec("lambdas.models.tasks.archive", "MODELS_TABLE MODELS_BUCKET", memory=1024, timeout=900),
     "models_recover": Spec(
         "lambdas.models.tasks.recover",
-        "MODELS_TABLE MODELS_INDEX_TABLE WAITS_TABLE MODELS_BUCKET SCAN_WORKFLOW_ARN IMPORT_WORKFLOW_ARN",
+        "STAGE MODELS_TABLE MODELS_INDEX_TABLE WAITS_TABLE MODELS_BUCKET SCAN_WORKFLOW_ARN IMPORT_WORKFLOW_ARN",
         timeout=300,
     ),
     "models_rebuild": Spec(

@@ -253,7 +253,7 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         *ENDPOINTS_OF_JOBS,
     ],
     "endpoints_watch": [
-        ("dynamodb: GetItem Query PutItem UpdateItem DeleteItem", "endpoints-table"),
+        ("dynamodb: GetItem BatchGetItem Query PutItem UpdateItem DeleteItem", "endpoints-table"),
         ("dynamodb: Query", "endpoints-table/by_id"),
         ("dynamodb: Scan GetItem PutItem DeleteItem", "waits-table"),
         *ENDPOINTS_OF_JOBS,

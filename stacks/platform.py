@@ -8,7 +8,9 @@ from constructs import Construct
 from cdk_app.bundle import Bundle
 from cdk_app.constructs.metrics_client import token_url
 from cdk_app.settings import Settings
+from stacks.alarms import Alarms
 from stacks.api import add_api
+from stacks.dashboard import Dashboard
 from stacks.data import data_of
 from stacks.events import WATCHERS, Events
 from stacks.functions import Functions
@@ -62,6 +64,17 @@ class PlatformStack(cdk.Stack):
             workflows=workflows,
         )
         Counting(self, "Counting", settings=settings, functions=functions, api=api, lost=events.undelivered)
+        alarms = Alarms(self, "Alarms", settings=settings, undelivered=events.undelivered.queue_name)
+        Dashboard(
+            self,
+            "Dashboard",
+            settings=settings,
+            alarms=list(alarms.all.values()),
+            functions=functions,
+            workflows=workflows,
+            tables=dict(data.tables),
+            undelivered=events.undelivered.queue_name,
+        )
         TrainingLogs(self, "TrainingLogs", settings=settings, progress=functions["jobs_progress"])
         outputs = {
             "ApiUrl": api.url,
@@ -71,6 +84,7 @@ class PlatformStack(cdk.Stack):
             "Stage": settings.stage,
             "ExecutionRoleArn": training.role.role_arn,
             "OperatorRoleArn": operator_role(self, settings).role_arn,
+            "AlarmTopicArn": alarms.topic_arn,
         }
         if data.metrics_client_id:
             outputs |= {"MetricsClientId": data.metrics_client_id, "TokenUrl": token_url(self, settings)}

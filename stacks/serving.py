@@ -36,7 +36,8 @@ def endpoint_resources(stack: cdk.Stack, settings: Settings) -> dict[str, list[s
         "endpoint-configs": named("endpoint-config"),
         "endpoint-models": named("model"),
         "inference-components": named("inference-component"),
-        "endpoint-alarms": [colon("cloudwatch", "alarm", ours)],
+        # Not `ours`: that would be the standing alarms as well, which no function may touch.
+        "endpoint-alarms": [colon("cloudwatch", "alarm", f"slipway-{settings.stage}-ep-*")],
         "scalable-targets": [
             stack.format_arn(service="application-autoscaling", resource="scalable-target", resource_name="*")
         ],

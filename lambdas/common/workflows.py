@@ -5,7 +5,7 @@ from typing import Any
 
 from lambdas.common import aws
 from lambdas.common.environment import variable
-from lambdas.common.observability import logger
+from lambdas.common.observability import emit, logger
 
 
 def start(workflow: str, owner: str, id: str, name: str | None = None) -> None:
@@ -34,6 +34,16 @@ def reason_of(error: dict[str, Any]) -> str:
     except (ValueError, AttributeError):
         pass  # plain words
     return cause[:1000]
+
+
+def broke(event: dict[str, Any]) -> None:
+    """Count a workflow that failed, ran out of time or was aborted, of which EventBridge tells.
+
+    It may tell twice, and Lambda calls a function that raises again: the count is one or more for each.
+    """
+    detail = event["detail"]
+    logger.error("workflow broke", extra={"execution": detail.get("executionArn"), "status": detail.get("status")})
+    emit("WorkflowFailures", 1)
 
 
 def execution(workflow: str, name: str) -> dict[str, Any]:

@@ -134,6 +134,8 @@ def recover(event: Event, context: Any) -> None:
     name one version, the schedule means all. Nothing depends on the first two arriving.
     """
     detail, source = event.get("detail", {}), event.get("source")
+    if source == "aws.states":
+        workflows.broke(event)
     named = {"aws.states": detail.get("name"), "aws.sagemaker": detail.get("ProcessingJobName")}.get(source or "")
     waits.reconcile_all(named or "ds", reconcile)
 

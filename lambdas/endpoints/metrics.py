@@ -68,7 +68,7 @@ class EndpointMetrics(BaseModel):
 def last(endpoint: Endpoint, since: datetime, until: datetime) -> datetime | None:
     """Return the end of the last period with a call since a time, None when there was none."""
     period = period_of(since, until)
-    found = read(endpoint, [query(endpoint, "invocations", COUNTS["invocations"], "Sum", period)], since, until, period)
+    found = read([query(endpoint, "invocations", COUNTS["invocations"], "Sum", period)], since, until, period)
     times = [time for time, value in found["invocations"].items() if value]
     return min(max(times) + timedelta(seconds=period), until) if times else None
 
@@ -90,7 +90,7 @@ def of(endpoint: Endpoint, hours: int) -> EndpointMetrics:
     queries = [query(endpoint, id, name, "Sum", period) for id, name in COUNTS.items()]
     for prefix, name in (("model", "ModelLatency"), ("overhead", "OverheadLatency")):
         queries += [query(endpoint, f"{prefix}_{id}", name, stat, period) for id, stat in LATENCIES.items()]
-    found = read(endpoint, queries, since, until, period)
+    found = read(queries, since, until, period)
     points = [point(time, found) for time in sorted(found["invocations"])]
     total = Counts(**{id: sum(getattr(each, id) for each in points) for id in COUNTS})
     return EndpointMetrics(since=iso(since), until=iso(until), period_seconds=period, total=total, points=points)
@@ -128,7 +128,7 @@ def dimensions(endpoint: Endpoint) -> list[dict[str, str]]:
 
 
 def read(
-    endpoint: Endpoint, queries: list[dict[str, Any]], since: datetime, until: datetime, period: int
+    queries: list[dict[str, Any]], since: datetime, until: datetime, period: int
 ) -> dict[str, dict[datetime, float]]:
     """Return {query: {start of a period: value}}, from the period in which `since` lies."""
     start = datetime.fromtimestamp(since.timestamp() // period * period, UTC)

@@ -17,6 +17,7 @@ from lambdas.endpoints import (
     chain,
     component_resources,
     endpoint_request,
+    health,
     hosts,
     leases,
     registration_tasks,
@@ -161,13 +162,22 @@ def watch(event: Event, context: Any) -> None:
     if kind == "SageMaker Endpoint State Change":
         reconcile_endpoint(detail["EndpointName"])
     elif kind == "Step Functions Execution Status Change":
+        workflows.broke(event)
         reconcile_id("-".join(detail["name"].split("-")[:2]))  # after the id: which of its executions it is
     else:
+        look_at_all(clock_of(event))
+
+
+def look_at_all(clock: datetime) -> None:
+    """Reconcile what is under way, put to sleep what is due, say how the rest does; none keeps another from it."""
+    try:
+        waits.reconcile_all("ep-", reconcile)
+        registration_tasks.reconcile_all()
+    finally:
         try:
-            waits.reconcile_all("ep-", reconcile)
-            registration_tasks.reconcile_all()
+            sweep.sweep(clock)
         finally:
-            sweep.sweep(clock_of(event))
+            health.report(clock)
 
 
 def clock_of(event: Event) -> datetime:

@@ -24,6 +24,8 @@ FIXES: dict[FailureClass, str] = {
     "timeout": "Raise max_runtime_seconds, or train less: fewer epochs, less data; or take a faster instance.",
     "unknown": "Read the end of the job's log, then run it again; if it fails alike, show the reason to an admin.",
 }
+# What an admin must act on, or AWS. The rest is a user's own: their data, their code, the size and time they asked for.
+FOR_OPERATORS: set[FailureClass] = {"capacity", "quota", "permission", "unknown"}
 # What the platform and AWS say: the first that matches decides.
 SAID_BY_AWS: list[tuple[FailureClass, str]] = [
     (

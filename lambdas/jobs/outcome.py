@@ -2,6 +2,7 @@
 give the same answer, so duplicated, reordered and lost events end in the same state."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from lambdas.jobs import failures
@@ -38,6 +39,7 @@ class Observation:
     outcome: Outcome | None = None
     reason: str | None = None
     failure: Failure | None = None
+    waits_since: datetime | None = None
 
 
 def observe(job: Job, batch: dict[str, Any], training: dict[str, Any] | None) -> Observation:
@@ -58,6 +60,19 @@ def observe(job: Job, batch: dict[str, Any], training: dict[str, Any] | None) ->
     if batch["status"] in WAITING and job.stage in {"queued", "starting"} and reason and reason != job.reason:
         changes["reason"] = reason
     return Observation(changes)
+
+
+def waits_since(batch: dict[str, Any]) -> datetime | None:
+    """Return since when a job has waited for instances, of Batch or of SageMaker; None once it has them or has ended.
+
+    A try that got no instance goes on waiting; after one that ran, Batch's queue begins anew.
+    """
+    if batch["status"] not in WAITING | {"SCHEDULED"}:
+        return None
+    ran = [
+        attempt["stoppedAt"] for attempt in batch.get("attempts", []) if {"startedAt", "stoppedAt"} <= attempt.keys()
+    ]
+    return datetime.fromtimestamp(max([batch["createdAt"], *ran]) / 1000, UTC)
 
 
 def attempts_of(batch: dict[str, Any]) -> list[Attempt]:

@@ -8,6 +8,7 @@ from lambdas.common import aws, waits, workflows
 from lambdas.common.environment import variable
 from lambdas.common.errors import BadRequest, Conflict, NotFound, Stale
 from lambdas.common.identity import Caller
+from lambdas.common.observability import emit
 from lambdas.common.pages import Page
 from lambdas.common.store import EntityStore, now
 from lambdas.common.transactions import Write
@@ -137,9 +138,13 @@ def end(job: Job, outcome: Outcome, reason: str | None = None, /, *, since: Stag
         try:
             counted = [*limits.releasing(job), *runs.ended(job, outcome), *ends.ended(job, outcome, changes)]
             counted += alarms.ended(job, outcome, changes)
-            return JOBS.update(job, *writes, *counted, **changes)
+            ended = JOBS.update(job, *writes, *counted, **changes)
         except Stale:  # what it is charged for may have changed as well
             job = JOBS.get(job.owner, job.id)
+            continue
+        if ended.failure and ended.failure.class_ in failures.FOR_OPERATORS:
+            emit("JobFailures", 1)  # after the one write that ends it: once, or not at all after a crash in between
+        return ended
     return job
 
 

@@ -6,13 +6,14 @@ are stored before the call they belong to, and an event is only a hint to look a
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from lambdas.common import aws, objects, waits, workflows
 from lambdas.common.environment import mapping, optional, variable
 from lambdas.common.errors import NotFound, Stale
-from lambdas.common.observability import logger
+from lambdas.common.observability import emit, logger
 from lambdas.common.store import now
 from lambdas.jobs import (
     artefacts,
@@ -28,7 +29,7 @@ from lambdas.jobs import (
     watchdog,
 )
 from lambdas.jobs import progress as progress_lines
-from lambdas.jobs.outcome import Observation, observe, reason_of
+from lambdas.jobs.outcome import Observation, observe, reason_of, waits_since
 from lambdas.jobs.schemas import Job
 from lambdas.jobs.service import JOBS
 from lambdas.models import service as models
@@ -112,11 +113,14 @@ def watch(event: Event, context: Any) -> None:
         environment = (described or {}).get("Environment", {})
         if environment.get("SLIPWAY_STAGE") == variable("STAGE"):
             reconcile_id(environment.get("SLIPWAY_JOB_ID", ""))
+    elif kind == "Batch Service Job Queue Blocked":
+        blocked(event["detail"])
     elif kind == "Step Functions Execution Status Change":
+        workflows.broke(event)
         reconcile_id(event["detail"]["name"])
     else:
         start_due(clock_of(event))
-        waits.reconcile_all("job-", reconcile)
+        reconcile_all(clock_of(event))
         waits.reconcile_all(scripts.PREFIX, sweep)  # deleted, and the control task did not finish
 
 
@@ -139,6 +143,26 @@ def schedule(event: Event, context: Any) -> None:
     schedules.run(event["owner"], event["id"], clock_of(event))
 
 
+def blocked(job: dict[str, Any]) -> None:
+    """Count a queue that Batch says is blocked by the job at its head; the job's reason for waiting is its own."""
+    said = {"id": job["jobName"], "queue": job["jobQueue"], "reason": job.get("statusReason")}
+    logger.error("queue blocked", extra=said)
+    emit("BlockedQueues", 1)
+    reconcile_id(job["jobName"])
+
+
+def reconcile_all(clock: datetime) -> None:
+    """Reconcile every job under way, and say how long the oldest of those that have no instance yet has waited."""
+    waiting: list[datetime] = []
+
+    def look(owner: str, id: str) -> None:
+        if since := reconcile(owner, id):
+            waiting.append(since)
+
+    waits.reconcile_all("job-", look)
+    emit("QueueAgeSeconds", max(0, (clock - min(waiting, default=clock)).total_seconds()))
+
+
 def reconcile_id(id: str) -> None:
     """Reconcile the job of that id; ids of other stages and other programs are no concern of ours."""
     try:
@@ -148,22 +172,22 @@ def reconcile_id(id: str) -> None:
     reconcile(job.owner, job.id)
 
 
-def reconcile(owner: str, id: str) -> None:
-    """Make one job's record, workflow and AWS agree."""
+def reconcile(owner: str, id: str) -> datetime | None:
+    """Make one job's record, workflow and AWS agree; return since when it waits for an instance, if it does."""
     try:
         job = JOBS.get(owner, id)
     except NotFound:
         sweep(owner, id)  # deleted, and the control task did not finish
-        return
+        return None
     if job.ended:
-        return
+        return None
     if job.stage == "held":
         if job.not_before and job.not_before <= now():
             service.enqueue(job)
-        return
+        return None
     if job.batch_job_id is None:
         reconcile_unsubmitted(job)
-        return
+        return None
     batch_jobs.prioritise(job)  # asked for, and Batch was not told
     observation = look_at(job)
     changes = observation.changes
@@ -178,9 +202,10 @@ def reconcile(owner: str, id: str) -> None:
         if not waits.heartbeat(id):
             logger.warning("job without a workflow", extra={"id": id})
     elif waits.succeed(id, {"outcome": observation.outcome}):
-        return  # its workflow does the rest
+        return None  # its workflow does the rest
     elif workflows.execution(TRAIN, id)["status"] != "RUNNING":
         finish_without_workflow(job)
+    return observation.waits_since
 
 
 def reconcile_unsubmitted(job: Job) -> None:
@@ -205,7 +230,7 @@ def look_at(job: Job) -> Observation:
     batch = aws.client("batch").describe_service_job(jobId=job.batch_job_id)
     resource = batch.get("latestAttempt", {}).get("serviceResourceId", {}).get("value")
     training = describe_training(resource.rsplit("/", 1)[-1]) if resource else None
-    return observe(job, batch, training)
+    return replace(observe(job, batch, training), waits_since=waits_since(batch))
 
 
 def describe_training(name: str) -> dict[str, Any] | None:

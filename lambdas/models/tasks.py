@@ -146,7 +146,10 @@ def recover(event: Event, context: Any) -> None:
 
     Takes an EventBridge event: "Step Functions Execution Status Change" names one version, the schedule means all.
     """
-    named = event["detail"]["name"][: len("mdl-") + 19] if event.get("source") == "aws.states" else "mdl-"
+    named = "mdl-"
+    if event.get("source") == "aws.states":
+        workflows.broke(event)
+        named = event["detail"]["name"][: len("mdl-") + 19]
     waits.reconcile_all(named, reconcile)
 
 

@@ -195,10 +195,8 @@ class ServiceJobs:
         if job_id in self._blocking:
             return
         self._blocking[job_id] = None
-        head["description"]["statusReason"] = (
-            f"{TOO_LARGE} - the job needs {head['capacity']} instances, the service environment has at most {limit}"
-        )
-        self._records.save(head)
+        needs = f"the job needs {head['capacity']} instances, the service environment has at most {limit}"
+        self._records.blocked(head, f"{TOO_LARGE} - {needs}")
         for action in queue.get("jobStateTimeLimitActions", []):
             if action["reason"] == TOO_LARGE:
                 self._blocking[job_id] = asyncio.get_running_loop().call_later(

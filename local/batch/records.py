@@ -54,8 +54,17 @@ class JobRecords:
         if status in ENDED:
             description["stoppedAt"] = milliseconds(time.time())
         self.save(record)
+        self._announce("Batch Service Job State Change", description)
+
+    def blocked(self, record: Record, reason: str) -> None:
+        """Says why a waiting job blocks its queue: stored first, then announced. AWS tells it in the same words."""
+        record["description"]["statusReason"] = reason
+        self.save(record)
+        self._announce("Batch Service Job Queue Blocked", record["description"])
+
+    def _announce(self, kind: str, description: Record) -> None:
         detail = {k: v for k, v in description.items() if k not in NOT_IN_EVENTS}
-        self._events.send(Event("aws.batch", "Batch Service Job State Change", detail, [description["jobArn"]]))
+        self._events.send(Event("aws.batch", kind, detail, [description["jobArn"]]))
 
 
 def parse_payload(text: str) -> Record:

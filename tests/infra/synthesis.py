@@ -24,6 +24,7 @@ EVERYTHING = {
     "processing_instance_type": "ml.c5.2xlarge",
     "import_buckets": ["raw-data", "raw.data.two"],
     "comprehend_region": "eu-west-1",
+    "alarm_email": "ops@example.com",
     "cors_origins": ["https://console.example.com"],
 }
 STAGES = CONTEXT["stages"] | {"everything": EVERYTHING}

@@ -6,6 +6,8 @@ Run: python -m pytest tests/infra/test_idle_bill.py
 import json
 from typing import Any
 
+import pytest
+
 from tests.infra.synthesis import ROOT, Stage, readable
 
 PRICES = json.loads((ROOT / "tests" / "infra" / "idle_prices.json").read_text())
@@ -22,6 +24,7 @@ def idle_bill(stage: Stage) -> dict[str, float]:
     number = sum(count for count, _ in calls)
     return {
         "standing charges": standing,
+        "metrics sent": PRICES["assumed"]["metrics_sent_idle"] * PRICES["custom_metric"],
         "scheduled function calls": number * PRICES["lambda_request"] + gb_seconds * PRICES["lambda_gb_second_arm64"],
         "their logs": number * assumed["log_bytes_per_reconcile"] / 1e9 * PRICES["log_gb_ingested"],
         "their reads": number * assumed["read_units_per_reconcile"] * PRICES["dynamodb_read_unit"],
@@ -48,6 +51,8 @@ def test_an_idle_stage_costs_less_than_ten_dollars_a_month(dev: Stage, record_pr
     shown = f"{sum(bill.values()):.2f} ({parts})"
     record_property(f"idle bill of dev, USD a month, prices of {PRICES['as_of']}", shown)
     assert bill["scheduled function calls"] > 0
+    # One dashboard and ten alarms; an account's first three and ten are free, which is not counted on.
+    assert bill["standing charges"] == pytest.approx(3 + 10 * 0.1)
     assert sum(bill.values()) < LIMIT
 
 

@@ -72,7 +72,7 @@ WILDCARD_RESOURCES = {
     f"arn:<AWS::Partition>:sagemaker:{HERE}:model/slipway-dev-*",
     f"arn:<AWS::Partition>:sagemaker:{HERE}:inference-component/slipway-dev-*",
     "arn:<AWS::Partition>:iam::<AWS::AccountId>:role/slipway-dev-token/*",
-    f"arn:<AWS::Partition>:cloudwatch:{HERE}:alarm:slipway-dev-*",
+    f"arn:<AWS::Partition>:cloudwatch:{HERE}:alarm:slipway-dev-ep-*",
     f"arn:<AWS::Partition>:cloudwatch:{HERE}:alarm:TargetTracking-endpoint/slipway-dev-*",
     f"arn:<AWS::Partition>:cloudwatch:{HERE}:alarm:TargetTracking-inference-component/slipway-dev-*",
     f"arn:<AWS::Partition>:application-autoscaling:{HERE}:scalable-target/*",

@@ -34,6 +34,7 @@ POOL = {"user_pool_id": "us-east-1_a", "client_id": "b"}
         ("kms_key_arn", "alias/mine", "stages.dev.kms_key_arn"),
         ("permissions_boundary_arn", "mine", "stages.dev.permissions_boundary_arn"),
         ("existing_user_pool", {"user_pool_id": "x"}, "stages.dev.existing_user_pool.client_id"),
+        ("alarm_email", "ops", "stages.dev.alarm_email"),
         ("log_retention_days", 8, "stages.dev.log_retention_days"),
         ("max_dataset_bytes", 1000, "stages.dev.max_dataset_bytes"),
         ("max_dataset_bytes", 5 * 2**40 + 1, "stages.dev.max_dataset_bytes"),

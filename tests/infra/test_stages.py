@@ -59,6 +59,8 @@ LOCAL_TYPES = {
     "AWS::Batch::SchedulingPolicy",
     "AWS::Batch::ServiceEnvironment",
     "AWS::CloudFormation::CustomResource",
+    "AWS::CloudWatch::Alarm",
+    "AWS::CloudWatch::Dashboard",
     "AWS::Cognito::UserPool",
     "AWS::Cognito::UserPoolClient",
     "AWS::Cognito::UserPoolGroup",
@@ -74,6 +76,8 @@ LOCAL_TYPES = {
     "AWS::Logs::SubscriptionFilter",
     "AWS::S3::Bucket",
     "AWS::S3::BucketPolicy",
+    "AWS::SNS::Topic",
+    "AWS::SNS::TopicPolicy",
     "AWS::SQS::Queue",
     "AWS::SQS::QueuePolicy",
     "AWS::SSM::Parameter",
@@ -182,7 +186,7 @@ def test_outputs_are_those_that_people_and_clients_read(stage: Stage) -> None:
     for_programs = {"MetricsClientId", "TokenUrl"} if stage.app.settings.metrics_client else set()
     assert set(stage.platform["Outputs"]) - for_programs == {
         *("ApiUrl", "UserPoolId", "UserPoolClientId", "Region", "Stage", "ExecutionRoleArn"),
-        "OperatorRoleArn",
+        *("OperatorRoleArn", "AlarmTopicArn"),
         *("DatasetsBucket", "ModelsBucket", "JobsBucket", "TrainingLogsWarning"),
     }
     assert readable(stage.platform["Outputs"]["ApiUrl"]["Value"]).endswith("/api")

@@ -175,7 +175,7 @@ def test_everything_that_waits_is_looked_at_every_five_minutes(dev: Stage) -> No
 
 def test_an_event_that_cannot_be_delivered_is_retried_and_then_kept(dev: Stage) -> None:
     targets = [target for rule in dev.resources("AWS::Events::Rule").values() for target in rule["Targets"]]
-    assert len(targets) == 18
+    assert len(targets) == 19
     assert all(target["DeadLetterConfig"] and target["RetryPolicy"]["MaximumRetryAttempts"] for target in targets)
 
 

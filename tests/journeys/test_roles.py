@@ -104,6 +104,7 @@ OTHER_CHECKS: dict[str, Check] = {
     "endpoints: cloudwatch:GetMetricData on *": resting.endpoint_watched_by_people,
     "endpoints: logs:FilterLogEvents on endpoint-logs": resting.endpoint_watched_by_people,
     "endpoints_watch: dynamodb:Query on endpoints-table": resting.endpoint_sweeping,
+    "endpoints_watch: dynamodb:BatchGetItem on endpoints-table": resting.endpoint_sweeping,
     "endpoints_watch: states:StartExecution on sleep-workflow": resting.endpoint_sweeping,
     "endpoints_watch: states:DescribeExecution on sleep-workflow/executions": resting.endpoint_sweeping,
     "endpoints_watch: cloudwatch:GetMetricData on *": resting.endpoint_sweeping,

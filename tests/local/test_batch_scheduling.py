@@ -71,13 +71,16 @@ def test_a_training_jobs_name_is_cut_to_sagemakers_limit_and_fresh_for_each_atte
 
 
 def test_a_job_too_large_for_its_environment_waits_with_the_reason_until_the_queues_action(services: Services) -> None:
-    from tests.local.test_batch_jobs import create_queue, in_status, submit
+    from tests.local.test_batch_jobs import create_queue, in_status, submit, until
 
     queue = create_queue(services, "too-large")
     large = {"ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1}}
     stuck, patient = (submit(services, queue, name, payload=large) for name in ("stuck", "patient"))
     described = in_status(services, stuck, "RUNNABLE")
     assert described["statusReason"].startswith(TOO_LARGE)
+    (blocked,) = until(lambda: services.details("Batch Service Job Queue Blocked", jobId=stuck), bool)
+    assert (blocked["jobName"], blocked["status"]) == ("stuck", "RUNNABLE")
+    assert blocked["statusReason"] == described["statusReason"] and "serviceRequestPayload" not in blocked
     in_status(services, patient, "RUNNABLE")
 
     services.batch.update_job_queue(jobQueue=queue, jobStateTimeLimitActions=[ACTION])

@@ -84,6 +84,10 @@ def test_words_of_aws_and_of_the_platform(reason: str | None, expected: str) -> 
     assert failures.classify(reason).class_ == expected
 
 
+def test_operators_are_woken_for_what_users_cannot_mend() -> None:
+    assert set(failures.FIXES) - {"memory", "data", "code", "timeout"} == failures.FOR_OPERATORS
+
+
 def test_every_class_has_a_fix() -> None:
     assert set(failures.FIXES) == set(get_args(FailureClass))
     assert failures.classify("AlgorithmError: No space left on device, exit code: 1").fix.startswith(

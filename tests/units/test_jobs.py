@@ -1,7 +1,7 @@
 """Jobs without AWS: the requests we build, and what we read from its answers.  `pytest tests/units/test_jobs.py`"""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from typing import Any
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambdas.jobs import capsule, progress, queues, training_request
-from lambdas.jobs.outcome import observe, reason_of
+from lambdas.jobs.outcome import observe, reason_of, waits_since
 from lambdas.jobs.schemas import Job, RegisteredModel
 from lambdas.jobs.trainings import model_id_from
 from tests.aws_requests import faults
@@ -163,6 +163,20 @@ class TestOutcome:
     def test_waiting_says_why(self) -> None:
         seen = observe(job(), batch("RUNNABLE", statusReason="CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"), None)
         assert seen.changes == {"reason": "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"}
+
+    def test_a_job_waits_from_its_submission_or_from_the_end_of_its_last_run(self) -> None:
+        submitted, hour = 1_767_225_600_000, 3_600_000  # milliseconds
+        began = datetime.fromtimestamp(submitted / 1000, UTC)
+
+        def waits(status: str, *attempts: dict[str, int]) -> datetime | None:
+            return waits_since(batch(status, createdAt=submitted, attempts=list(attempts)))
+
+        assert [waits(status) for status in ("RUNNABLE", "SCHEDULED")] == [began, began]
+        assert [waits(status) for status in ("STARTING", "RUNNING", "SUCCEEDED", "FAILED")] == [None] * 4
+        without_an_instance = {"stoppedAt": submitted + hour}
+        ran = {"startedAt": submitted, "stoppedAt": submitted + 2 * hour}
+        assert waits("RUNNABLE", without_an_instance) == began
+        assert waits("RUNNABLE", ran, without_an_instance) == began + timedelta(hours=2)
 
     def test_any_order_of_descriptions_ends_in_the_same_state(self) -> None:
         steps = ["Starting", "Downloading", "Training", "Uploading"]

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "operations": {"local", "cdk_app", "lambdas"},
     "benchmarks": {"app", "stacks", "cdk_app", "lambdas", "training_containers", "local", "operations"},
 }
-NOUNS = ["common", "datasets", "models", "jobs", "endpoints", "stats"]  # each may call those before it
+NOUNS = ["common", "datasets", "models", "jobs", "endpoints", "metrics", "stats"]  # each may call those before it
 NOUNS_APART = ["accounts", "processing", "scanner", "system"]  # these call `common` only
 SHOWN_TO_OTHER_NOUNS = {"service", "schemas"}
 LAYERS = {  # module of a noun -> modules of the same noun that it may not import

@@ -55,7 +55,10 @@ def operation_id(route: APIRoute) -> str:
 
 
 async def log_and_guard(request: Request, call_next: Callable[[Request], Any]) -> Response:
-    """Refuse repeated query keys, answer what nobody foresaw as 500, and write one access-log line."""
+    """Refuse repeated query keys, answer what nobody foresaw as 500, and write one access-log line.
+
+    What a route puts into `request.state.facts` goes along: the metrics are counted from these lines.
+    """
     started = time.perf_counter()
     try:
         counts = Counter(name for name, _ in request.query_params.multi_items())
@@ -77,7 +80,9 @@ async def log_and_guard(request: Request, call_next: Callable[[Request], Any]) -
             "status": response.status_code,
             "milliseconds": round((time.perf_counter() - started) * 1000, 1),
             "username": username(request),
-        },
+            "code": getattr(request.state, "code", None),
+        }
+        | getattr(request.state, "facts", {}),
     )
     response.headers["Access-Control-Allow-Origin"] = "*"  # tokens travel in a header, never in cookies
     response.headers["X-Content-Type-Options"] = "nosniff"
@@ -98,6 +103,7 @@ def username(request: Request) -> str | None:
 
 def error_response(request: Request, error: SlipwayError) -> JSONResponse:
     """Return the answer to an error, in the one shape that every error has."""
+    request.state.code = error.code  # for the access log
     body: dict[str, Any] = {"detail": error.detail, "code": error.code, "request_id": request_id(request)}
     if error.errors:
         body["errors"] = error.errors
@@ -125,11 +131,8 @@ def answer_validation_error(request: Request, error: Exception) -> JSONResponse:
 def answer_http_exception(request: Request, error: Exception) -> JSONResponse:
     """Answer the framework's own errors (no such route, wrong method, unreadable body) in our shape."""
     assert isinstance(error, HTTPException)
-    body = {
-        "detail": str(error.detail),
-        "code": HTTP_CODES.get(error.status_code, "bad_request"),
-        "request_id": request_id(request),
-    }
+    request.state.code = HTTP_CODES.get(error.status_code, "bad_request")
+    body = {"detail": str(error.detail), "code": request.state.code, "request_id": request_id(request)}
     return JSONResponse(body, error.status_code, error.headers)
 
 

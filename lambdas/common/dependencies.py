@@ -6,7 +6,7 @@ from fastapi import Depends, Request
 
 from lambdas.common.errors import Forbidden
 from lambdas.common.identity import Caller as CallerIdentity
-from lambdas.common.identity import caller_of
+from lambdas.common.identity import caller_of, reader_of_metrics
 
 
 def current_caller(request: Request) -> CallerIdentity:
@@ -28,6 +28,12 @@ def current_admin(caller: Annotated[CallerIdentity, Depends(current_caller)]) ->
     return caller
 
 
+def current_metrics_reader(request: Request) -> str:
+    """Return who reads the metrics, a program or an admin; raises Unauthenticated, Forbidden."""
+    return reader_of_metrics(request.scope["aws.event"])
+
+
 Caller = Annotated[CallerIdentity, Depends(current_caller)]
 Writer = Annotated[CallerIdentity, Depends(current_writer)]
 Admin = Annotated[CallerIdentity, Depends(current_admin)]
+MetricsReader = Annotated[str, Depends(current_metrics_reader)]

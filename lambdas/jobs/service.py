@@ -14,6 +14,7 @@ from lambdas.common.transactions import Write
 from lambdas.datasets import service as datasets
 from lambdas.jobs import alarms, failures, limits, runs, scripts
 from lambdas.jobs import registrations as registrations  # the endpoints call it
+from lambdas.jobs import totals as ends
 from lambdas.jobs.active import active as active  # the statistics call these
 from lambdas.jobs.outcome import Outcome
 from lambdas.jobs.queues import queues as queues
@@ -23,6 +24,7 @@ from lambdas.jobs.runs import runs_of_models as runs_of_models
 from lambdas.jobs.runs import runs_of_users as runs_of_users
 from lambdas.jobs.schemas import NOT_YET_TRAINING, Job, JobUpdate, Stage
 from lambdas.jobs.scripts import Script
+from lambdas.jobs.totals import totals as totals  # the metrics call it
 from lambdas.models import service as models
 
 JOBS = EntityStore("JOBS_TABLE", Job, "job")
@@ -133,7 +135,8 @@ def end(job: Job, outcome: Outcome, reason: str | None = None, /, *, since: Stag
         writes.append(waits.opening(deployment_wait(job.id), job.owner))
     while not job.ended and since in (None, job.stage):
         try:
-            counted = [*limits.releasing(job), *runs.ended(job, outcome), *alarms.ended(job, outcome, changes)]
+            counted = [*limits.releasing(job), *runs.ended(job, outcome), *ends.ended(job, outcome, changes)]
+            counted += alarms.ended(job, outcome, changes)
             return JOBS.update(job, *writes, *counted, **changes)
         except Stale:  # what it is charged for may have changed as well
             job = JOBS.get(job.owner, job.id)

@@ -5,10 +5,8 @@ part is null, the system's status says so, and the rest is there.
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from lambdas.common import aws
 from lambdas.common.environment import variable
 from lambdas.common.identity import Caller
 from lambdas.common.instances import has_gpu
@@ -18,6 +16,7 @@ from lambdas.endpoints import service as endpoints
 from lambdas.endpoints.schemas import Endpoint
 from lambdas.jobs import service as jobs
 from lambdas.jobs.schemas import Job
+from lambdas.metrics import service as metrics
 from lambdas.models import service as models
 from lambdas.stats.schemas import (
     Activity,
@@ -34,8 +33,6 @@ from lambdas.stats.schemas import (
 )
 
 Answer = TypeVar("Answer")
-MOST_METRICS = 500  # that one GetMetricData answers
-RECENT = timedelta(minutes=10)
 
 
 def of(caller: Caller, days: int) -> Dashboard:
@@ -46,7 +43,7 @@ def of(caller: Caller, days: int) -> Dashboard:
     held = datasets.held_by([caller.username]).get(caller.username, datasets.Held())
     missing: list[Part] = []
     queues = answered("queues", missing, lambda: queue_figures(caller))
-    busy = answered("metrics", missing, lambda: gpu_utilization(running, awake))
+    busy = answered("metrics", missing, lambda: metrics.gpu_utilization(running, awake))
     return Dashboard(
         scope="everybody" if caller.is_admin else "yours",
         datasets=DatasetFigures(total=held.datasets, bytes=held.bytes),
@@ -102,37 +99,6 @@ def queue_figures(caller: Caller) -> list[QueueFigures]:
 def gpu_instances(holding: list[Any]) -> int:
     """Return how many instances with GPUs jobs and endpoints hold."""
     return sum(each.instance_count for each in holding if has_gpu(each.instance_type or ""))
-
-
-def gpu_utilization(running: list[Job], awake: list[Endpoint]) -> float | None:
-    """Return the mean utilization of the GPUs over the last minutes, None when nobody has any or none reports."""
-    queries = [
-        gpu_query("/aws/sagemaker/TrainingJobs", Host=f"{job.attempts[-1].training_job_name}/algo-1")
-        for job in running
-        if has_gpu(job.instance_type) and job.attempts
-    ]
-    queries += [
-        gpu_query("/aws/sagemaker/Endpoints", EndpointName=endpoint.sagemaker_endpoint, VariantName="main")
-        for endpoint in awake
-        if has_gpu(endpoint.instance_type or "")
-    ]
-    if not queries:
-        return None
-    asked = [query | {"Id": f"gpu{number}"} for number, query in enumerate(queries[:MOST_METRICS])]
-    now = datetime.now(UTC)
-    answer = aws.client("cloudwatch").get_metric_data(MetricDataQueries=asked, StartTime=now - RECENT, EndTime=now)
-    values = [value for result in answer["MetricDataResults"] for value in result["Values"]]
-    return round(sum(values) / len(values), 1) if values else None
-
-
-def gpu_query(namespace: str, **dimensions: str) -> dict[str, Any]:
-    """Return the query of one instance's GPU utilization."""
-    named = {
-        "Namespace": namespace,
-        "MetricName": "GPUUtilization",
-        "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()],
-    }
-    return {"MetricStat": {"Metric": named, "Period": int(RECENT.total_seconds()), "Stat": "Average"}}
 
 
 def answered(part: Part, missing: list[Part], ask: Callable[[], Answer]) -> Answer | None:

@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 
 import lambdas
 from lambdas.common.app import create_app
-from lambdas.common.dependencies import current_caller
+from lambdas.common.dependencies import current_caller, current_metrics_reader
 from lambdas.common.errors import STATUS_CODES
 from lambdas.system.docs import OPENAPI_FILE
 
@@ -82,7 +82,8 @@ def document(routers: list[APIRouter]) -> dict[str, Any]:
 
 def asks_for_caller(dependant: Dependant) -> bool:
     """Return whether a route, or anything it depends on, asks who is calling."""
-    return dependant.call is current_caller or any(map(asks_for_caller, dependant.dependencies))
+    asks = dependant.call in (current_caller, current_metrics_reader)
+    return asks or any(map(asks_for_caller, dependant.dependencies))
 
 
 def text() -> str:

@@ -172,8 +172,8 @@ def told(answers: list[Answer], seconds: float) -> str:
     writes = sum(not asked.startswith(("GET", "POST /analyze")) for asked in (answer.asked for answer in answers))
     every = [answer.seconds for answer in answers]
     lines = [
-        f"{len(every)} requests in {seconds:.1f} s, {writes / len(every):.0%} of them writes: {len(every) / seconds:.0f} "
-        f"a second, p50 {percentile(every, 50) * 1000:.0f} ms, p99 {percentile(every, 99) * 1000:.0f} ms"
+        f"{len(every)} requests in {seconds:.1f} s, {writes / len(every):.0%} writes: {len(every) / seconds:.0f}"
+        f" a second, p50 {percentile(every, 50) * 1000:.0f} ms, p99 {percentile(every, 99) * 1000:.0f} ms"
     ]
     for asked, took in sorted(by_route.items(), key=lambda found: percentile(found[1], 50)):
         p50, p99 = percentile(took, 50) * 1000, percentile(took, 99) * 1000

@@ -88,6 +88,8 @@ class Settings(Model):
         "https://huggingface.co"
     )
     """Where models are imported from: the Hub, or a mirror of yours; nowhere when null."""
+    metrics_client: bool = False
+    """A client of the user pool by which a program, such as Prometheus, reads GET /metrics; billed by AWS."""
     llm_server: Literal["vllm", "huggingface"] = "vllm"
     """What serves language models: AWS's image with vLLM, on GPUs, or this platform's own, which needs none."""
     cors_origins: Annotated[list[Origin], Field(min_length=1)] = ["*"]
@@ -110,6 +112,8 @@ class Settings(Model):
             raise ValueError("auto_confirm belongs to sign_up `open`: elsewhere the e-mailed code proves the address")
         if self.existing_user_pool and self.sign_up != "invite":
             raise ValueError("existing_user_pool keeps its own sign-up rules: set sign_up to `invite`")
+        if self.existing_user_pool and self.metrics_client:
+            raise ValueError("existing_user_pool keeps its own clients: leave metrics_client out, an admin may read")
         return self
 
 

@@ -1,9 +1,11 @@
-"""Filter patterns of CloudWatch Logs, as far as the platform uses them: bare terms and `{ $.field = "value" }`."""
+"""Filter patterns of CloudWatch Logs, as far as the platform uses them: bare terms and fields, `=` or `!=`."""
 
 import json
 import re
 
-FIELD_EQUALS = re.compile(r'^\{\s*\$\.(?P<path>[\w.]+)\s*=\s*(?:"(?P<text>[^"]*)"|(?P<number>-?\d+(?:\.\d+)?))\s*\}$')
+FIELD = re.compile(
+    r'^\{\s*\$\.(?P<path>[\w.]+)\s*(?P<differs>!)?=\s*(?:"(?P<text>[^"]*)"|(?P<number>-?\d+(?:\.\d+)?))\s*\}$'
+)
 
 
 def matches(pattern: str, message: str) -> bool:
@@ -15,7 +17,7 @@ def matches(pattern: str, message: str) -> bool:
     pattern = pattern.strip()
     if not pattern.startswith("{"):
         return all(term in message for term in pattern.split())
-    wanted = FIELD_EQUALS.match(pattern)
+    wanted = FIELD.match(pattern)
     if wanted is None:
         raise ValueError(f"The local platform knows no such filter pattern: {pattern}")
     try:
@@ -24,4 +26,5 @@ def matches(pattern: str, message: str) -> bool:
             value = value[name]
     except (ValueError, KeyError, TypeError):
         return False
-    return value == wanted["text"] if wanted["number"] is None else value == float(wanted["number"])
+    equal = value == wanted["text"] if wanted["number"] is None else value == float(wanted["number"])
+    return equal != bool(wanted["differs"])

@@ -14,18 +14,20 @@ from constructs import Construct
 
 from cdk_app.bundle import Bundle
 from cdk_app.constructs.bucket import Bucket
+from cdk_app.constructs.metrics_client import MetricsClient
 from cdk_app.constructs.table import Table
 from cdk_app.constructs.user_pool import UserPool
 from cdk_app.settings import Settings
 from stacks.functions import Functions, bucket_arn
 
 NOUN_TABLES = ["accounts", "datasets", "models", "jobs", "endpoints"]
-TABLES = [*NOUN_TABLES, "waits", "models-index"]
+TABLES = [*NOUN_TABLES, "waits", "models-index", "metrics"]
 BUCKETS = ["datasets", "models", "jobs"]
 # Bucket -> the tag of its objects that expire: the archive of a model's files is made again when it is asked for.
 EXPIRING = {"models": ("slipway", "archive")}
 USER_POOL = "user-pool-id"
 CLIENT = "user-pool-client-id"
+METRICS_CLIENT = "metrics-client-id"
 
 
 class DataStack(cdk.Stack):
@@ -43,6 +45,10 @@ class DataStack(cdk.Stack):
         made["waits-table"] = waits.table_name
         index = Table(self, "ModelsIndexTable", settings=settings, partition_key="term", sort_key="segment")
         made["models-index-table"] = index.table_name
+        metrics = Table(
+            self, "MetricsTable", settings=settings, partition_key="id", sort_key="series", expires_at="expires_at"
+        )
+        made["metrics-table"] = metrics.table_name
         for name in BUCKETS:
             bucket = Bucket(self, f"{name.capitalize()}Bucket", settings=settings, expiring=EXPIRING.get(name))
             made[f"{name}-bucket"] = bucket.bucket_name
@@ -59,7 +65,11 @@ class DataStack(cdk.Stack):
         functions.resources["accounts-table"] = [table_arn(self, accounts_table)]
         functions.add("accounts_pre_sign_up")
         users = UserPool(self, "Users", settings=settings, pre_sign_up=functions["accounts_pre_sign_up"])
-        return {USER_POOL: users.pool.user_pool_id, CLIENT: users.client.user_pool_client_id}
+        made = {USER_POOL: users.pool.user_pool_id, CLIENT: users.client.user_pool_client_id}
+        if settings.metrics_client:
+            reader = MetricsClient(self, "MetricsClient", settings=settings, pool=users.pool)
+            made[METRICS_CLIENT] = reader.client.user_pool_client_id
+        return made
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,7 @@ class Data:
     buckets: Mapping[str, str]
     user_pool_id: str
     client_id: str
+    metrics_client_id: str | None
 
     def resources(self, stack: cdk.Stack) -> dict[str, list[str]]:
         """Return the ARNs by the names that the grants use."""
@@ -112,6 +123,7 @@ def data_of(stack: cdk.Stack, settings: Settings) -> Data:
         buckets={name: value(f"{name}-bucket") for name in BUCKETS},
         user_pool_id=value(USER_POOL),
         client_id=value(CLIENT),
+        metrics_client_id=value(METRICS_CLIENT) if settings.metrics_client else None,
     )
 
 

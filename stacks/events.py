@@ -33,7 +33,7 @@ WATCHERS = {
 
 
 class Events(Construct):
-    """The rules, and the queue that keeps events which could not be delivered."""
+    """The rules, and the queue that keeps what could not be delivered."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Events(Construct):
     ) -> None:
         super().__init__(scope, id)
         self._functions = functions
-        self._undelivered = sqs.Queue(
+        self.undelivered = sqs.Queue(
             self,
             "Undelivered",
             enforce_ssl=True,
@@ -55,7 +55,7 @@ class Events(Construct):
             retention_period=cdk.Duration.days(14),
         )
         acknowledge(
-            self._undelivered, {"SQS3": "This is the queue for what could not be delivered; it has none itself."}
+            self.undelivered, {"SQS3": "This is the queue for what could not be delivered; it has none itself."}
         )
         self._rule("BatchJobs", "jobs_watch", "aws.batch", "Batch Service Job State Change", {"jobQueue": queues})
         self._rule(
@@ -100,6 +100,6 @@ class Events(Construct):
             self._functions[key],  # pyright: ignore[reportArgumentType]  jsii names the interface's parameters differently
             retry_attempts=10,
             max_event_age=cdk.Duration.hours(1),  # by then reconcile has seen the same change several times
-            dead_letter_queue=self._undelivered,
+            dead_letter_queue=self.undelivered,
         )
         return target  # pyright: ignore[reportReturnType]  as above

@@ -173,6 +173,11 @@ FUNCTIONS = {
         "ENDPOINT_IDLE_MINUTES REGISTER_WORKFLOW_ARN LLM_SERVER",
         timeout=300,
     ),
+    "metrics": api(
+        "lambdas.metrics.handler.handler",
+        "METRICS_TABLE JOBS_TABLE ENDPOINTS_TABLE WAITS_TABLE QUEUES API_FUNCTIONS",
+    ),
+    "metrics_count": Spec("lambdas.metrics.tasks.count", "METRICS_TABLE"),
     "stats": api(
         "lambdas.stats.handler.handler",
         "STAGE DATASETS_TABLE MODELS_TABLE MODELS_INDEX_TABLE JOBS_TABLE ENDPOINTS_TABLE WAITS_TABLE USER_POOL_ID "

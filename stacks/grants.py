@@ -274,6 +274,18 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("states: DescribeExecution", "register-workflow/executions"),
         ("states: SendTaskSuccess SendTaskFailure SendTaskHeartbeat", ANYWHERE),
     ],
+    # ----------------------------------------------------------------------------------------------- metrics
+    "metrics": [  # it reads, and changes nothing
+        ("dynamodb: Query", "metrics-table"),
+        ("dynamodb: Query BatchGetItem", "jobs-table"),
+        ("dynamodb: Query BatchGetItem", "endpoints-table"),
+        ("dynamodb: Scan", "waits-table"),
+        ("cloudwatch: GetMetricData", ANYWHERE),
+    ],
+    "metrics_count": [
+        ("dynamodb: PutItem UpdateItem", "metrics-table"),
+        ("sqs: SendMessage", "undelivered-queue"),  # lines that could not be counted
+    ],
     # ------------------------------------------------------------------------------------------------- stats
     "stats": [  # it reads, and changes nothing
         ("dynamodb: BatchGetItem", "datasets-table"),

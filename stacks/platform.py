@@ -6,11 +6,13 @@ import aws_cdk as cdk
 from constructs import Construct
 
 from cdk_app.bundle import Bundle
+from cdk_app.constructs.metrics_client import token_url
 from cdk_app.settings import Settings
 from stacks.api import add_api
 from stacks.data import data_of
 from stacks.events import WATCHERS, Events
 from stacks.functions import Functions
+from stacks.metrics import Counting
 from stacks.operator_role import operator_role
 from stacks.processing import Processing
 from stacks.serving import endpoint_resources, llm_variables
@@ -51,7 +53,7 @@ class PlatformStack(cdk.Stack):
         api = add_api(self, settings, functions, data.user_pool_id)
         token_role.add(self, functions)
 
-        Events(
+        events = Events(
             self,
             "Events",
             settings=settings,
@@ -59,6 +61,7 @@ class PlatformStack(cdk.Stack):
             queues=list(training.queues.values()),
             workflows=workflows,
         )
+        Counting(self, "Counting", settings=settings, functions=functions, api=api, lost=events.undelivered)
         TrainingLogs(self, "TrainingLogs", settings=settings, progress=functions["jobs_progress"])
         outputs = {
             "ApiUrl": api.url,
@@ -69,6 +72,8 @@ class PlatformStack(cdk.Stack):
             "ExecutionRoleArn": training.role.role_arn,
             "OperatorRoleArn": operator_role(self, settings).role_arn,
         }
+        if data.metrics_client_id:
+            outputs |= {"MetricsClientId": data.metrics_client_id, "TokenUrl": token_url(self, settings)}
         for name, bucket in data.buckets.items():
             outputs[f"{name.capitalize()}Bucket"] = bucket
         for name, value in outputs.items():

@@ -60,7 +60,7 @@ class RestApi(Construct):
 
     def __init__(self, scope: Construct, id: str, *, settings: Settings, user_pool: cognito.IUserPool) -> None:
         super().__init__(scope, id)
-        log_group = LogGroup(self, "AccessLog", settings=settings)
+        self.access_log = LogGroup(self, "AccessLog", settings=settings)
         self.api = apigateway.RestApi(
             self,
             "Api",
@@ -78,7 +78,7 @@ class RestApi(Construct):
             ),
             deploy_options=apigateway.StageOptions(
                 stage_name=STAGE,
-                access_log_destination=apigateway.LogGroupLogDestination(log_group),
+                access_log_destination=apigateway.LogGroupLogDestination(self.access_log),
                 access_log_format=apigateway.AccessLogFormat.custom(json.dumps(ACCESS_LOG)),
                 logging_level=apigateway.MethodLoggingLevel.ERROR,
                 throttling_rate_limit=200,  # requests a second, over all callers
@@ -95,8 +95,19 @@ class RestApi(Construct):
         self.url = f"https://{self.api.rest_api_id}.execute-api.{stack.region}.{stack.url_suffix}/{STAGE}"
         self._acknowledge()
 
-    def routes(self, paths: Mapping[str, Sequence[str]], function: lambda_.Function, *, public: bool = False) -> None:
-        """Send each path's methods to `function`; with `public`, without a token."""
+    def routes(
+        self,
+        paths: Mapping[str, Sequence[str]],
+        function: lambda_.Function,
+        *,
+        public: bool = False,
+        scope: str | None = None,
+    ) -> None:
+        """Send each path's methods to `function`; with `public`, without a token.
+
+        With `scope` it takes access tokens that have it, and no ID tokens; without, ID tokens and no others (API
+        Gateway, "Integrate a REST API with an Amazon Cognito user pool").
+        """
         integration = self._integration(function)
         for path, methods in paths.items():
             for method in methods:
@@ -105,6 +116,7 @@ class RestApi(Construct):
                     integration,
                     authorizer=None if public else self.authorizer,
                     authorization_type=apigateway.AuthorizationType.NONE if public else None,
+                    authorization_scopes=[scope] if scope else None,
                 )
                 if public:
                     reason = "Called before there is a token: health, the API's own description, sign-up and log-in."

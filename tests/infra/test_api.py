@@ -14,7 +14,7 @@ PUBLIC = {"ANY /auth/{proxy+}", "GET /health", "GET /docs", "GET /openapi.json"}
 PROTECTED = {
     *("ANY /datasets", "ANY /datasets/{proxy+}", "ANY /ai-models", "ANY /ai-models/{proxy+}"),
     *("ANY /jobs", "ANY /jobs/{proxy+}", "GET /training-types", "ANY /endpoints", "ANY /endpoints/{proxy+}"),
-    *("GET /stats/{proxy+}", "GET /dashboard"),
+    *("GET /stats/{proxy+}", "GET /dashboard", "GET /metrics"),
     "POST /register",
     *("ANY /auth/me", "ANY /auth/users", "ANY /auth/users/{proxy+}"),
 }
@@ -61,7 +61,7 @@ def test_each_function_of_the_api_has_one_permission(stage: Stage) -> None:
         for permission in stage.resources("AWS::Lambda::Permission").values()
         if permission["Principal"] == "apigateway.amazonaws.com"
     ]
-    assert len(permissions) == len(set(permissions)) == 8
+    assert len(permissions) == len(set(permissions)) == 9
 
 
 def test_what_api_gateway_answers_by_itself_has_our_shape(dev: Stage) -> None:

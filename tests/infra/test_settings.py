@@ -80,6 +80,11 @@ def test_an_existing_pool_keeps_its_own_sign_up_rules() -> None:
         load_settings({"dev": {"existing_user_pool": POOL, "sign_up": "open"}}, "dev")
 
 
+def test_an_existing_pool_keeps_its_own_clients() -> None:
+    with pytest.raises(SettingsError, match="metrics_client"):
+        load_settings({"dev": {"existing_user_pool": POOL, "metrics_client": True}}, "dev")
+
+
 def test_the_defaults_are_the_safe_ones() -> None:
     settings = load_settings({"dev": {}}, "dev")
     assert (settings.retain_data, settings.sign_up, settings.auto_confirm) == (True, "invite", False)

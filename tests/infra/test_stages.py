@@ -21,6 +21,7 @@ STATEFUL = {
     "EndpointsTableEB6D930A": "AWS::DynamoDB::Table",
     "WaitsTableD7A82EBD": "AWS::DynamoDB::Table",
     "ModelsIndexTable34A989CD": "AWS::DynamoDB::Table",
+    "MetricsTable2972A477": "AWS::DynamoDB::Table",
     "DatasetsBucketCB69A570": "AWS::S3::Bucket",
     "ModelsBucketA3610ED4": "AWS::S3::Bucket",
     "JobsBucket5EADC5CA": "AWS::S3::Bucket",
@@ -35,6 +36,12 @@ DIFFERENCES = {
     "Resources/*/Properties/Environment/Variables/IMPORT_BUCKETS": "a setting: one's own machine has a bucket to try",
     "Resources/*/Properties/Environment/Variables/LLM_SERVER": "a setting: one's own machine has no GPU for vLLM",
     "Resources/*/Properties/Environment/Variables/LLM_IMAGE/*": "the image of that setting",
+    "Resources/MetricsClient*": "a setting: one's own machine has a Prometheus to try, whose client AWS would bill",
+    "Resources/ParametermetricsclientidC26F8A7D": "its id",
+    "Parameters/SsmParameterValueslipwaystagemetricsclientid*": "the same",
+    "Resources/*/Properties/AuthorizationScopes": "the scope that its tokens have",
+    "Outputs/MetricsClientId": "where to look for it",
+    "Outputs/TokenUrl": "the same",
     "Resources/*/Properties/AdminCreateUserConfig/AllowAdminCreateUserOnly": "the pool's side of SIGN_UP",
 }
 # What MiniStack 1.5.33 and the resource handlers of local/emulator_hooks.py can make.
@@ -54,12 +61,16 @@ LOCAL_TYPES = {
     "AWS::Cognito::UserPool",
     "AWS::Cognito::UserPoolClient",
     "AWS::Cognito::UserPoolGroup",
+    "AWS::Cognito::UserPoolDomain",
+    "AWS::Cognito::UserPoolResourceServer",
     "AWS::DynamoDB::Table",
     "AWS::Events::Rule",
     "AWS::IAM::Role",
+    "AWS::Lambda::EventInvokeConfig",
     "AWS::Lambda::Function",
     "AWS::Lambda::Permission",
     "AWS::Logs::LogGroup",
+    "AWS::Logs::SubscriptionFilter",
     "AWS::S3::Bucket",
     "AWS::S3::BucketPolicy",
     "AWS::SQS::Queue",
@@ -167,7 +178,8 @@ def test_nothing_has_a_fixed_name_but_parameters_the_api_and_workflow_logs(stage
 
 
 def test_outputs_are_those_that_people_and_clients_read(stage: Stage) -> None:
-    assert set(stage.platform["Outputs"]) == {
+    for_programs = {"MetricsClientId", "TokenUrl"} if stage.app.settings.metrics_client else set()
+    assert set(stage.platform["Outputs"]) - for_programs == {
         *("ApiUrl", "UserPoolId", "UserPoolClientId", "Region", "Stage", "ExecutionRoleArn"),
         "OperatorRoleArn",
         *("DatasetsBucket", "ModelsBucket", "JobsBucket", "TrainingLogsWarning"),
@@ -189,7 +201,9 @@ def test_tables_have_the_keys_that_the_store_uses(dev: Stage) -> None:
     assert list(waits.values()) == [(["id"], [], "expires_at")]
     index = {id: shape for id, shape in shapes.items() if id.startswith("ModelsIndex")}
     assert list(index.values()) == [(["term", "segment"], [], None)]
-    others = [shape for id, shape in shapes.items() if id not in waits | index]
+    metrics = {id: shape for id, shape in shapes.items() if id.startswith("Metrics")}
+    assert list(metrics.values()) == [(["id", "series"], [], "expires_at")]
+    others = [shape for id, shape in shapes.items() if id not in waits | index | metrics]
     assert others == [(["owner", "id"], ["by_id"], None)] * 5
     assert all(table["BillingMode"] == "PAY_PER_REQUEST" for table in tables.values())
     assert all(table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] for table in tables.values())

@@ -4,6 +4,7 @@ import pytest
 
 from local.log_patterns import matches
 
+REFUSED = '{ $.error != "-" }'
 STAGE = '{ $.slipway = "local" }'
 
 
@@ -16,6 +17,10 @@ STAGE = '{ $.slipway = "local" }'
         (STAGE, '["slipway", "local"]', False),
         (STAGE, "slipway local", False),
         ("{$.a.b=3}", '{"a": {"b": 3}}', True),
+        (REFUSED, '{"error": "UNAUTHORIZED"}', True),
+        (REFUSED, '{"error": "-"}', False),
+        (REFUSED, '{"other": 1}', False),
+        (REFUSED, "text", False),
         ("", "anything", True),
         ("ERROR job", "job: ERROR", True),
         ("ERROR job", "job: fine", False),

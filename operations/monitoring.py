@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from local.home import Home
-from operations import grafana, prometheus
+from operations import grafana, graphs, prometheus
 from operations.account import Account, account_of
 from operations.programs import Program, first_to_end, port_of, started, wait_for, why_ended
 from operations.scraping import (
@@ -15,7 +15,6 @@ from operations.scraping import (
     configuration,
     deployed_outputs,
     first_scrape,
-    graphs_url,
     secret_file,
     secret_of,
     target_of,
@@ -56,7 +55,7 @@ def watch(stage: str) -> None:
         if found := grafana.find():
             programs.append(stack.enter_context(grafana_running(found, account, target, folder, ports[1], seen)))
             print(f"Grafana     http://localhost:{ports[1]}/d/slipway?var-stage={stage}")
-        print(f"Prometheus  {graphs_url(seen, target)}")
+        print(f"Prometheus  {seen}/user/{graphs.PAGE}")
         if found is None:
             print(f"\nGrafana is not on this machine, so there are no dashboards.\n{grafana.HOW}\n")
         print(f"{first_scrape(seen, programs)}\nCtrl-C stops.", flush=True)
@@ -68,12 +67,16 @@ def prometheus_running(target: Target, folder: Path, secret: Path, port: int) ->
     """A Prometheus that scrapes the target, and keeps what it sees in the folder."""
     program, config = prometheus.binary(), folder / "prometheus.yml"
     config.write_text(configuration(target, secret))
+    pages = folder / "pages"
+    pages.mkdir(exist_ok=True)
+    (pages / graphs.PAGE).write_text(graphs.page(graphs.variables_of(target.stage, target.scrape_interval)))
     command = [
         str(program),
         f"--config.file={config}",
         f"--storage.tsdb.path={folder / 'prometheus'}",
         f"--storage.tsdb.retention.time={KEPT}",
         f"--web.listen-address=127.0.0.1:{port}",
+        f"--web.user-assets={pages}",
         *prometheus.page_arguments(program),
     ]
     with started("Prometheus", command, folder / "prometheus.log", os.environ) as running:

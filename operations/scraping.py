@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 
@@ -15,7 +15,6 @@ from local.home import Home
 from local.outputs import OUTPUTS
 from operations.account import Account
 from operations.deployed import outputs_of
-from operations.grafana import DASHBOARD
 from operations.programs import Program, why_ended
 from operations.terminal import OperationError
 from operations.waiting import wait_until
@@ -112,29 +111,3 @@ def first_scrape(address: str, programs: Sequence[Program]) -> str:
     if scraped["health"] == "up":
         return f"Prometheus reads {scraped['scrapeUrl']}."
     return f"Prometheus cannot read {scraped['scrapeUrl']}: {scraped['lastError']}"
-
-
-def graphs_url(address: str, target: Target) -> str:
-    """Return the page of Prometheus itself that draws the queries of the dashboard's row on requests."""
-    queries = [expression(text, target) for text in queries_of("Requests")]
-    fields = {}
-    for number, query in enumerate(queries):
-        fields |= {f"g{number}.expr": query, f"g{number}.tab": "0", f"g{number}.range_input": "30m"}
-    return f"{address}/graph?{urlencode(fields)}"
-
-
-def queries_of(row: str) -> list[str]:
-    """Return the first query of each panel of a row of the dashboard."""
-    found: list[str] = []
-    current = ""
-    for panel in json.loads(DASHBOARD.read_text())["panels"]:
-        if panel["type"] == "row":
-            current = panel["title"]
-        elif current == row:
-            found.append(panel["targets"][0]["expr"])
-    return found
-
-
-def expression(query: str, target: Target) -> str:
-    """Return a query with the dashboard's variables filled in as Grafana does: a rate over four scrapes."""
-    return query.replace("$__rate_interval", f"{4 * target.scrape_interval}s").replace("$stage", target.stage)

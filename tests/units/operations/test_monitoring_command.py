@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_plus
 
 import pytest
 import requests
 import yaml
 
-from operations import grafana, monitoring, prometheus
+from operations import grafana, graphs, monitoring, prometheus
 from operations.programs import Program, port_of, started, wait_for
 from operations.scraping import (
     Target,
     configuration,
-    expression,
     first_scrape,
-    graphs_url,
     secret_file,
     secret_of,
     target_of,
@@ -36,6 +36,8 @@ OUTPUTS = {
     "MetricsClientId": "1example23456789",
 }
 TARGET = target_of("dev", OUTPUTS)
+PANELS = [panel for panels in graphs.rows().values() for panel in panels]
+VARIABLES = graphs.variables_of("dev", 60)
 SECRET = "0123456789abcdefghijklmnop"
 # Grafana as far as the command knows it: it takes two arguments, listens where grafana.ini says, and ends when told.
 STUB = """#!{python}
@@ -98,13 +100,15 @@ def test_a_port_that_is_taken_is_said_with_what_to_do(monkeypatch: pytest.Monkey
         port_of("GRAFANA_PORT", 3000)
 
 
-def test_the_page_of_prometheus_itself_draws_the_dashboards_queries() -> None:
-    url = graphs_url("http://localhost:9090", TARGET)
-    fields = requests.models.PreparedRequest()
-    fields.prepare_url(url, None)
-    assert url.startswith("http://localhost:9090/graph?g0.expr=sum+by+%28method%2C+route%29")
-    assert "%24" not in url, "a variable of Grafana's is left"
-    assert expression('rate(x{stage="$stage"}[$__rate_interval])', TARGET) == 'rate(x{stage="dev"}[240s])'
+def test_the_pages_of_prometheus_itself_draw_every_query_of_the_dashboard() -> None:
+    page = graphs.page(VARIABLES)
+    assert "$" not in unquote_plus(page), "a variable of Grafana's is left"
+    assert page.count("<li>") == len(PANELS)
+    assert page.count("g0.expr=") == len(PANELS) + len(graphs.rows())
+    assert graphs.graphs_path(["up", "a b"]) == (
+        "/graph?g0.expr=up&g0.tab=0&g0.range_input=30m&g1.expr=a+b&g1.tab=0&g1.range_input=30m"
+    )
+    assert graphs.expression('rate(x{stage="$stage"}[$__rate_interval])', VARIABLES) == 'rate(x{stage="dev"}[240s])'
 
 
 # ------------------------------------------------------------------------------------------------- Grafana
@@ -209,10 +213,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.mark.thorough
 def test_prometheus_understands_every_query_of_the_dashboard(server: str) -> None:
     refused: list[Any] = []
-    panels = json.loads(grafana.DASHBOARD.read_text())["panels"]
-    queries = [target["expr"] for panel in panels for target in panel.get("targets", [])]
+    queries = [graphs.expression(target["expr"], VARIABLES) for panel in PANELS for target in panel["targets"]]
     for query in queries:
-        answer = requests.get(f"{server}/api/v1/query", params={"query": expression(query, TARGET)}, timeout=10).json()
+        answer = requests.get(f"{server}/api/v1/query", params={"query": query}, timeout=10).json()
         refused += [] if answer["status"] == "success" else [(query, answer["error"])]
     assert refused == []
     assert len(queries) > 30
@@ -220,9 +223,12 @@ def test_prometheus_understands_every_query_of_the_dashboard(server: str) -> Non
 
 @pytest.mark.thorough
 def test_prometheus_has_the_pages_that_the_command_names(server: str) -> None:
-    page = requests.get(graphs_url(server, TARGET), timeout=10)
-    assert page.ok and "g0.expr" in page.url
-    assert "Prometheus" in page.text
+    page = requests.get(f"{server}/user/{graphs.PAGE}", timeout=10)
+    assert page.ok and "Requests per second, by route" in page.text
+    graph = requests.get(server + graphs.graphs_path(["up"]), timeout=10)
+    assert graph.ok and "g0.expr=up" in graph.url and "Prometheus" in graph.text
+    scripts = re.findall(r'<script src="([^"]+)"', graph.text)
+    assert scripts and all(requests.get(server + script, timeout=10).ok for script in scripts)
 
 
 @pytest.mark.thorough

@@ -22,7 +22,17 @@ from ministack.core import iam_actions, iam_evaluator, lambda_runtime, persisten
 from ministack.services import dynamodb, iam, lambda_svc, s3, sts
 from ministack.services.cloudformation import provisioners
 
-from local import access, bearer_tokens, emulator_hooks, object_hooks, resources, upload_hooks
+from local import (
+    access,
+    bearer_tokens,
+    cloudwatch_hooks,
+    emulator_hooks,
+    gateway_hooks,
+    log_hooks,
+    object_hooks,
+    resources,
+    upload_hooks,
+)
 from local.batch.service import Batch
 from local.cloud import CALLER_HEADER, Cloud
 from local.faults import CallFault, Faults
@@ -96,9 +106,12 @@ class Emulator:
         provisioners._RESOURCE_HANDLERS.update(resources.handlers(self.batch))
         object_hooks.keep_on_disk()
         upload_hooks.uploads_as_documented(self.uploads)
-        emulator_hooks.install_lambda(self.snapshots.mark)
+        emulator_hooks.install_lambda()
         emulator_hooks.install_workflows(role_allows, self.snapshots.mark)
         emulator_hooks.install_events()
+        cloudwatch_hooks.install(self.snapshots.mark)
+        log_hooks.install(self.snapshots.mark)
+        gateway_hooks.install()
 
     def table_state(self, get_state: Callable[[], dict]) -> Callable[[], dict]:
         """DynamoDB's state with the journal generation that continues it; taking it starts that generation."""
@@ -137,6 +150,7 @@ class Emulator:
     async def stop_services(self) -> None:
         """Stop what our services run, while the emulator still answers them."""
         await self.sagemaker.shutdown()
+        await asyncio.to_thread(log_hooks.close)
 
     async def close(self) -> None:
         """Save everything and end the functions' workers. No request is in progress any more."""
@@ -144,7 +158,9 @@ class Emulator:
         await asyncio.to_thread(lambda_runtime.reset)
 
     def each_tick(self) -> None:
-        """Let a long journal become a snapshot."""
+        """Evaluate the alarms, and let a long journal become a snapshot."""
+        cloudwatch_hooks.each_tick()
+        log_hooks.each_tick()
         if self.journal.size() > JOURNAL_BYTES:
             self.snapshots.mark("dynamodb")
 

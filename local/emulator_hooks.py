@@ -21,9 +21,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ministack.core import lambda_runtime, responses
-from ministack.services import cloudwatch_logs, eventbridge, lambda_svc, stepfunctions
+from ministack.services import eventbridge, lambda_svc, stepfunctions
 
-from local import bearer_tokens, log_patterns, object_hooks, upload_hooks
+from local import bearer_tokens, cloudwatch_hooks, gateway_hooks, log_hooks, object_hooks, upload_hooks
 from local.home import ACCOUNT, REGION, PlatformError
 from local.workers import SharedCode, taking_turns
 
@@ -71,14 +71,12 @@ NAMES: dict[str, dict[str, list[str] | None]] = {  # module -> name -> its param
     },
     "services.lambda_svc": {
         "_functions": None,
-        "_emit_lambda_logs": None,
         "_execute_function_warm": ["func", "event", "request_id"],
         "_get_func_record_for_ref": ["function_ref"],
         "acquire_worker": ["func_name", "config", "code_zip", "qualifier", "max_concurrency"],
         "invoke_async_with_retry": ["func", "event"],
         "release_worker": ["worker"],
     },
-    "services.cloudwatch_logs": {"_subscription_pattern_matches": ["pattern", "message"]},
     "services.eventbridge": {
         "_put_events": ["data", "allow_aws_source"],
         "_dispatch_to_lambda": ["arn", "payload"],
@@ -112,7 +110,7 @@ def check_names() -> None:
     """Make sure this MiniStack has what we rely on. Raises PlatformError."""
     found = importlib.metadata.version("ministack")
     problems = [] if found == VERSION else [f"version {found} instead of {VERSION}"]
-    hooks = (object_hooks, upload_hooks, bearer_tokens)
+    hooks = (object_hooks, upload_hooks, bearer_tokens, cloudwatch_hooks, gateway_hooks, log_hooks)
     for module_name, names in [*NAMES.items(), *(item for module in hooks for item in module.NAMES.items())]:
         module = importlib.import_module(f"ministack.{module_name}")
         for name, parameters in names.items():
@@ -135,7 +133,7 @@ def check_names() -> None:
 # --- Lambda ----------------------------------------------------------------------------------------------------------
 
 
-def install_lambda(mark: Callable[[str], None]) -> None:
+def install_lambda() -> None:
     """Let workers share unpacked code, take turns, name their errors, and say where an invocation's log ends."""
     say_end = f"        print({LOGS_END!r}, file=sys.stderr, flush=True)\n"
     lambda_runtime._PYTHON_WORKER_SCRIPT = lambda_runtime._PYTHON_WORKER_SCRIPT.replace(
@@ -163,14 +161,6 @@ def install_lambda(mark: Callable[[str], None]) -> None:
     lambda_runtime.zipfile = archives
     turns = taking_turns(lambda_svc.acquire_worker, lambda_svc.release_worker)
     lambda_svc.acquire_worker, lambda_svc.release_worker = turns
-    emit_logs = lambda_svc._emit_lambda_logs
-
-    def emit_and_mark(*args: Any, **kwargs: Any) -> None:
-        emit_logs(*args, **kwargs)
-        mark("cloudwatch_logs")
-
-    lambda_svc._emit_lambda_logs = emit_and_mark
-    cloudwatch_logs._subscription_pattern_matches = log_patterns.matches
 
 
 def drain_log(worker: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from local.exchanges import STAGE, Exchange, current
 from local.guard import headers_of
 
 EVENT_BYTES = 6 * 1024 * 1024  # Lambda's limit; API Gateway's own, 10 MB, is never reached
@@ -23,14 +24,25 @@ TOKEN = "Bearer "
 STEERING_HEADERS = (b"host", b"x-amz-target", b"x-forwarded-host", b"x-forwarded-proto")
 
 
+Refused = Callable[[Exchange, int, str], None]
+
+
 class BodyTooLarge(Exception):
     """The request's body is longer than a function takes."""
 
 
 def front_door(
-    emulator: ASGIApp, emulator_port: int, port: int, api_id: Callable[[], str | None], buckets: Callable[[], set[str]]
+    emulator: ASGIApp,
+    emulator_port: int,
+    port: int,
+    api_id: Callable[[], str | None],
+    buckets: Callable[[], set[str]],
+    refused: Refused,
 ) -> ASGIApp:
-    """The front door before `emulator`. `api_id` and `buckets` name what is deployed at the time of each request."""
+    """The front door before `emulator`. `api_id` and `buckets` name what is deployed at the time of each request.
+
+    `refused` is told of each request to the API that ends here, with the status and the type of gateway response.
+    """
 
     async def door(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -43,7 +55,9 @@ def front_door(
             if deployed is None:
                 await refuse(send, 503, "unavailable", "The platform is not deployed yet; wait for `make up` to end.")
             else:
-                await call_api(emulator, api_scope(scope, deployed, emulator_port), receive, send)
+                below = path.removeprefix("/api") or "/"
+                exchange = Exchange(deployed, scope["method"], below, address=(scope.get("client") or ["-"])[0])
+                await call_api(emulator, exchange, api_scope(scope, deployed, emulator_port), receive, send, refused)
         elif is_presigned(scope, port, buckets()):
             await emulator({**scope, "scheme": "https", "headers": without_token(scope)}, receive, send)
         else:
@@ -56,7 +70,7 @@ def front_door(
 
 def api_scope(scope: Scope, api_id: str, emulator_port: int) -> Scope:
     """The request as the emulator's REST API `api_id` takes it: stage `api`, path-style."""
-    prefix = f"/restapis/{api_id}/api/_user_request_"
+    prefix = f"/restapis/{api_id}/{STAGE}/_user_request_"
     raw_path = scope.get("raw_path") or scope["path"].encode()
     host = headers_of(scope).get("host", "")
     headers = [(name, value) for name, value in scope["headers"] if name.lower() not in STEERING_HEADERS]
@@ -93,12 +107,15 @@ def without_token(scope: Scope) -> list[tuple[bytes, bytes]]:
     return [(name, value) for name, value in scope["headers"] if name.lower() != b"authorization"]
 
 
-async def call_api(emulator: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+async def call_api(
+    emulator: ASGIApp, exchange: Exchange, scope: Scope, receive: Receive, send: Send, refused: Refused
+) -> None:
     """Pass one request to the emulator under API Gateway's limits, which the emulator does not know."""
     answered = abandoned = False
     length = headers_of(scope).get("content-length", "")
     if length.isdigit() and int(length) > MAX_BODY_BYTES:
-        await refuse_body(send)
+        refused(exchange, 413, "REQUEST_TOO_LARGE")
+        await refuse_body(send, exchange)
         return
 
     async def limited_send(message: Message) -> None:
@@ -107,18 +124,21 @@ async def call_api(emulator: ASGIApp, scope: Scope, receive: Receive, send: Send
             answered = True
             await send(message)
 
+    current.set(exchange)  # the call's own context has it too
     call = asyncio.ensure_future(emulator(scope, counted(receive), limited_send))
     try:
         await asyncio.wait_for(asyncio.shield(call), INTEGRATION_SECONDS)
     except BodyTooLarge:
-        await refuse_body(send)
+        refused(exchange, 413, "REQUEST_TOO_LARGE")
+        await refuse_body(send, exchange)
     except TimeoutError:
         if answered:  # only a stream is allowed to last longer
             await call
             return
         abandoned = True  # a running function is not stopped by its caller's timeout, here as on AWS
         call.add_done_callback(lambda done: done.exception())
-        await refuse(send, 504, "timeout", "The request took longer than 29 seconds.")
+        refused(exchange, 504, "INTEGRATION_TIMEOUT")
+        await refuse(send, 504, "timeout", "The request took longer than 29 seconds.", exchange.id)
 
 
 def counted(receive: Receive) -> Receive:
@@ -136,15 +156,15 @@ def counted(receive: Receive) -> Receive:
     return counting
 
 
-async def refuse_body(send: Send) -> None:
+async def refuse_body(send: Send, exchange: Exchange) -> None:
     """Answer 413, as API Gateway does."""
     uploads = "Over 4 MB, files go to S3: ask POST /ai-models/uploads or POST /datasets for an upload plan."
-    await refuse(send, 413, "too_large", f"The request is too large. {uploads}")
+    await refuse(send, 413, "too_large", f"The request is too large. {uploads}", exchange.id)
 
 
-async def refuse(send: Send, status: int, code: str, detail: str) -> None:
+async def refuse(send: Send, status: int, code: str, detail: str, request_id: str | None = None) -> None:
     """Answer in the API's error shape."""
-    content: dict[str, Any] = {"detail": detail, "code": code, "request_id": str(uuid.uuid4())}
+    content: dict[str, Any] = {"detail": detail, "code": code, "request_id": request_id or str(uuid.uuid4())}
     await JSONResponse(content, status, headers={"Access-Control-Allow-Origin": "*"})({"type": "http"}, no_body, send)
 
 

@@ -47,14 +47,16 @@ def main(emulator_fd: int, front_fd: int, ready_fd: int) -> None:
 
 async def run(home: Home, emulator_fd: int, front_fd: int, ready_fd: int) -> None:
     """Build everything, serve it, and take it down in order."""
-    from local.emulator import Emulator  # MiniStack reads its settings when it is imported
+    from local import gateway_hooks  # MiniStack reads its settings when it is imported
+    from local.cloudwatch_hooks import move_clock
+    from local.emulator import Emulator
 
     emulator_port = int(os.environ["GATEWAY_PORT"])
     port = int(os.environ["SLIPWAY_S3_ENDPOINT"].rpartition(":")[2])
     emulator = Emulator(home, os.environ["AWS_ENDPOINT_URL"], Faults())
     deployment = Deployment(home)
-    private = guarded(controlled(emulator.app, emulator.snapshots, emulator.faults), emulator_port)
-    public = front_door(emulator.app, emulator_port, port, deployment.api_id, deployment.buckets)
+    private = guarded(controlled(emulator.app, emulator.snapshots, emulator.faults, move_clock), emulator_port)
+    public = front_door(emulator.app, emulator_port, port, deployment.api_id, deployment.buckets, gateway_hooks.refused)
     started, stopping, closing = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def root(scope: Scope, receive: Receive, send: Send) -> None:

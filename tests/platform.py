@@ -94,6 +94,15 @@ class Platform:
         answer = requests.post(url, json=fault, timeout=10) if fault else requests.delete(url, timeout=10)
         assert answer.status_code == 204, answer.text
 
+    def cloudwatch_ahead(self, seconds: float) -> None:
+        """Put CloudWatch's clock so far ahead of real time, 0 back to it; alarms have their states as of then.
+
+        An alarm that nothing feeds any more has cleared once all its datapoints are out of its evaluation range:
+        (evaluation periods + 2) x period + 60 seconds are enough.
+        """
+        answer = requests.post(f"{self.emulator_url}/_slipway/clock", json={"seconds": seconds}, timeout=10)
+        assert answer.status_code == 204, answer.text
+
     def create_stack(self, name: str, template: str) -> dict[str, str]:
         """Deploy a hand-made template; returns its outputs."""
         cloudformation = self.client("cloudformation")

@@ -35,7 +35,11 @@ LAYERS = {  # module of a noun -> modules of the same noun that it may not impor
     "tasks": {"handler", "routes"},
 }
 MINISTACK = {  # the only modules that know the emulator's private names
-    f"local/{name}.py" for name in ("bearer_tokens", "emulator", "emulator_hooks", "object_hooks", "upload_hooks")
+    f"local/{name}.py"
+    for name in (
+        *("bearer_tokens", "cloudwatch_hooks", "emulator", "emulator_hooks", "gateway_hooks", "log_hooks"),
+        *("object_hooks", "upload_hooks"),
+    )
 }
 NOT_OURS_TO_SAY = re.compile(
     r"/work/|/farm/|/root/|/tmp/b|\bsub-?agents?\b|\bissue #?\d|\bcontract\.md\b|--(extra-)?index-url|\"resolved\":",

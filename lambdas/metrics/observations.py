@@ -82,7 +82,10 @@ def request_of(message: str) -> Request:
         line: Any = json.loads(message)
         is_answer = isinstance(line, dict) and "message" in line
         return answered(Answered.model_validate(line)) if is_answer else refused(Refused.model_validate(line))
-    except (ValidationError, ValueError) as error:
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+        raise Unreadable("; ".join(wrong)) from error
+    except ValueError as error:
         raise Unreadable(str(error)) from error
 
 

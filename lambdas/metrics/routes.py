@@ -20,7 +20,9 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/metrics", response_class=Response, responses=ANSWERS)
-def get_metrics(reader: MetricsReader, accept: Annotated[str | None, Header(include_in_schema=False)] = None) -> Response:
+def get_metrics(
+    reader: MetricsReader, accept: Annotated[str | None, Header(include_in_schema=False)] = None
+) -> Response:
     """Return what has happened and what is under way, for Prometheus: requests, errors, latencies, texts, jobs,
     endpoints, queues, GPUs. For admins, and for programs with the scope `slipway/metrics.read`."""
     body, content_type = exposition.page(service.figures(), accept)

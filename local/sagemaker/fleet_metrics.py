@@ -1,7 +1,7 @@
 """Figures of endpoints' invocations, and whether they breach an alarm.
 
-The emulator's CloudWatch evaluates alarms without their dimensions, so one endpoint's errors would roll back another's
-update: alarms on an endpoint's own invocations are evaluated here.
+An update bakes for seconds here, where CloudWatch looks at whole minutes: alarms on an endpoint's own invocations are
+evaluated at once.
 """
 
 import time
@@ -10,14 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from local.alarm_evaluation import COMPARISONS
+
 NAMESPACE = "AWS/SageMaker"
 KEPT = 3600.0  # seconds of figures; no alarm here looks back further
-COMPARISONS: dict[str, Callable[[float, float], bool]] = {
-    "GreaterThanThreshold": lambda value, threshold: value > threshold,
-    "GreaterThanOrEqualToThreshold": lambda value, threshold: value >= threshold,
-    "LessThanThreshold": lambda value, threshold: value < threshold,
-    "LessThanOrEqualToThreshold": lambda value, threshold: value <= threshold,
-}
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,7 @@ def stage(aws_endpoint: str) -> Iterator[None]:
         "LLM_IMAGE": "000000000000.dkr.ecr.us-east-1.amazonaws.com/slipway:huggingface",
         "ENDPOINT_LEASE_HOURS": "24",
         "ENDPOINT_IDLE_MINUTES": "60",
+        "API_FUNCTIONS": '["jobs-function", "models-function"]',
     }.items():
         patch.setenv(name, value)
     patch.delenv("AWS_PROFILE", raising=False)
@@ -163,7 +164,13 @@ def create_tables() -> dict[str, str]:
         AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("term", "segment")],
         BillingMode="PAY_PER_REQUEST",
     )
-    return {table: physical(table) for table in [*NOUN_TABLES, "WAITS_TABLE", "MODELS_INDEX_TABLE"]}
+    dynamodb.create_table(
+        TableName=physical("METRICS_TABLE"),
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "series", "KeyType": "RANGE"}],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("id", "series")],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    return {table: physical(table) for table in [*NOUN_TABLES, "WAITS_TABLE", "MODELS_INDEX_TABLE", "METRICS_TABLE"]}
 
 
 def create_buckets() -> dict[str, str]:

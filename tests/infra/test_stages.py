@@ -37,7 +37,7 @@ DIFFERENCES = {
     "Resources/*/Properties/Environment/Variables/LLM_SERVER": "a setting: one's own machine has no GPU for vLLM",
     "Resources/*/Properties/Environment/Variables/LLM_IMAGE/*": "the image of that setting",
     "Resources/MetricsClient*": "a setting: one's own machine has a Prometheus to try, whose client AWS would bill",
-    "Resources/ParametermetricsclientidC26F8A7D": "its id",
+    "Resources/Parametermetricsclientid5799ECE4": "its id",
     "Parameters/SsmParameterValueslipwaystagemetricsclientid*": "the same",
     "Resources/*/Properties/AuthorizationScopes": "the scope that its tokens have",
     "Outputs/MetricsClientId": "where to look for it",

@@ -100,6 +100,7 @@ def test_body_that_no_function_takes_is_refused_and_told_where_to_go(small: Smal
 def test_slow_integration_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(front_door, "INTEGRATION_SECONDS", 0.1)
     sent: list[Message] = []
+    refused: list[tuple[int, str]] = []
 
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.sleep(0.3)
@@ -114,12 +115,14 @@ def test_slow_integration_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def call() -> None:
         scope: dict[str, Any] = {"type": "http", "method": "GET", "path": "/api/x", "headers": [], "query_string": b""}
-        await front_door.front_door(slow, 1, 2, lambda: "abcd", set)(scope, receive, send)
+        door = front_door.front_door(slow, 1, 2, lambda: "abcd", set, lambda _, *told: refused.append(told))
+        await door(scope, receive, send)
         await asyncio.sleep(0.4)  # let the abandoned call end: it must not send anything
 
     asyncio.run(call())
     assert [message["status"] for message in sent if "status" in message] == [504]
     assert b"timeout" in sent[-1]["body"]
+    assert refused == [(504, "INTEGRATION_TIMEOUT")]
 
 
 def test_presigned_upload_and_download_of_a_large_object(small: Small) -> None:

@@ -61,11 +61,16 @@ clock = Clock()
 recorder = Recorder()
 _done = {"look": 0.0, "tidy": 0.0}  # when each was last done, on the machine's own clock
 _mark: list[Callable[[str], None]] = []
+_sample: list[Callable[[], None]] = []
 
 
-def install(mark: Callable[[str], None]) -> None:
-    """Let CloudWatch go by our clock, evaluate alarms as AWS does, and keep datapoints cheaply."""
+def install(mark: Callable[[str], None], sample: Callable[[], None]) -> None:
+    """Let CloudWatch go by our clock, evaluate alarms as AWS does, and keep datapoints cheaply.
+
+    `sample` records what nothing else does, before the alarms are evaluated.
+    """
     _mark.append(mark)
+    _sample.append(sample)
     module: Any = cloudwatch
     describe, dimensions = cloudwatch._describe_alarms, cloudwatch._dims_from_list
 
@@ -144,6 +149,8 @@ def tidy() -> None:
 def evaluate_alarms() -> None:
     """Evaluate every alarm."""
     _done["look"] = time.monotonic()
+    for sample in _sample:
+        sample()
     for alarm in cloudwatch._alarms.values():
         evaluate(alarm)
 

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from local import images
 from local.assembly import assets, filled_in, packaged, stacks
+from local.front_door import TOKEN_PATH
 from local.home import ACCOUNT, REGION, STAGE, Home, PlatformError
 from local.outputs import DEPLOYED, OUTPUTS
 from local.process import Running
@@ -43,7 +44,7 @@ def deploy(home: Home, running: Running, place: Path, tell: Callable[[str], None
         home.write(OUTPUTS, outputs)
     else:
         build_images(place, tell)  # quick when they are in the cache; the cache may have been emptied
-    write_api_url(home, running)
+    write_urls(home, running)
 
 
 def client(home: Home, running: Running, service: str) -> Any:
@@ -208,8 +209,11 @@ def import_buckets(place: Path) -> list[str]:
     return sorted({bucket for names in named for bucket in json.loads(names)})
 
 
-def write_api_url(home: Home, running: Running) -> None:
-    """Point ApiUrl at the front door of this run."""
+def write_urls(home: Home, running: Running) -> None:
+    """Point ApiUrl, and TokenUrl where the stage has one, at the front door of this run."""
     outputs = home.read(OUTPUTS) or {}
-    if "ApiUrl" in outputs and outputs["ApiUrl"] != running.api_url:
-        home.write(OUTPUTS, {**outputs, "ApiUrl": running.api_url, "Region": REGION, "Stage": STAGE})
+    token_url = f"http://localhost:{running.port}{TOKEN_PATH}"
+    urls = {"ApiUrl": running.api_url, "TokenUrl": token_url}
+    found = {name: url for name, url in urls.items() if name in outputs}
+    if outputs != outputs | found:
+        home.write(OUTPUTS, {**outputs, **found, "Region": REGION, "Stage": STAGE})

@@ -32,6 +32,7 @@ from local import (
     object_hooks,
     resources,
     upload_hooks,
+    vended_hooks,
 )
 from local.batch.service import Batch
 from local.cloud import CALLER_HEADER, Cloud
@@ -109,9 +110,10 @@ class Emulator:
         emulator_hooks.install_lambda()
         emulator_hooks.install_workflows(role_allows, self.snapshots.mark)
         emulator_hooks.install_events()
-        cloudwatch_hooks.install(self.snapshots.mark)
+        cloudwatch_hooks.install(self.snapshots.mark, vended_hooks.sample_queues)
         log_hooks.install(self.snapshots.mark)
         gateway_hooks.install()
+        vended_hooks.install()
 
     def table_state(self, get_state: Callable[[], dict]) -> Callable[[], dict]:
         """DynamoDB's state with the journal generation that continues it; taking it starts that generation."""

@@ -23,7 +23,7 @@ from typing import Any
 from ministack.core import lambda_runtime, responses
 from ministack.services import eventbridge, lambda_svc, stepfunctions
 
-from local import bearer_tokens, cloudwatch_hooks, gateway_hooks, log_hooks, object_hooks, upload_hooks
+from local import bearer_tokens, cloudwatch_hooks, gateway_hooks, log_hooks, object_hooks, upload_hooks, vended_hooks
 from local.home import ACCOUNT, REGION, PlatformError
 from local.workers import SharedCode, taking_turns
 
@@ -110,7 +110,7 @@ def check_names() -> None:
     """Make sure this MiniStack has what we rely on. Raises PlatformError."""
     found = importlib.metadata.version("ministack")
     problems = [] if found == VERSION else [f"version {found} instead of {VERSION}"]
-    hooks = (object_hooks, upload_hooks, bearer_tokens, cloudwatch_hooks, gateway_hooks, log_hooks)
+    hooks = (object_hooks, upload_hooks, bearer_tokens, cloudwatch_hooks, gateway_hooks, log_hooks, vended_hooks)
     for module_name, names in [*NAMES.items(), *(item for module in hooks for item in module.NAMES.items())]:
         module = importlib.import_module(f"ministack.{module_name}")
         for name, parameters in names.items():

@@ -1,4 +1,4 @@
-"""The one address people and browsers use: the API on any host name, presigned S3 on 127.0.0.1, nothing else."""
+"""The one address people and browsers use: the API on any host name, tokens for programs, presigned S3 on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ INTEGRATION_SECONDS = 29.0  # API Gateway's limit
 PRESIGNED = (b"X-Amz-Signature=", b"X-Amz-Credential=", b"X-Amz-Algorithm=AWS4-HMAC-SHA256")
 S3_METHODS = ("GET", "HEAD", "PUT", "OPTIONS")
 TOKEN = "Bearer "
+TOKEN_PATH = "/oauth2/token"  # Cognito's, for programs with a client of their own
+MAX_FORM_BYTES = 16 * 1024
 STEERING_HEADERS = (b"host", b"x-amz-target", b"x-forwarded-host", b"x-forwarded-proto")
 
 
@@ -58,6 +60,8 @@ def front_door(
                 below = path.removeprefix("/api") or "/"
                 exchange = Exchange(deployed, scope["method"], below, address=(scope.get("client") or ["-"])[0])
                 await call_api(emulator, exchange, api_scope(scope, deployed, emulator_port), receive, send, refused)
+        elif path == TOKEN_PATH and scope["method"] == "POST":
+            await call_tokens(emulator, scope, emulator_port, receive, send)
         elif is_presigned(scope, port, buckets()):
             await emulator({**scope, "scheme": "https", "headers": without_token(scope)}, receive, send)
         else:
@@ -107,6 +111,17 @@ def without_token(scope: Scope) -> list[tuple[bytes, bytes]]:
     return [(name, value) for name, value in scope["headers"] if name.lower() != b"authorization"]
 
 
+async def call_tokens(emulator: ASGIApp, scope: Scope, emulator_port: int, receive: Receive, send: Send) -> None:
+    """Pass one request for a token to Cognito: a short form, who asks in it or in an Authorization header."""
+    taken = (b"authorization", b"content-type", b"content-length", b"transfer-encoding", b"accept")
+    headers = [(name, value) for name, value in scope["headers"] if name.lower() in taken]
+    headers += [(b"host", f"127.0.0.1:{emulator_port}".encode())]
+    try:
+        await emulator({**scope, "headers": headers, "query_string": b""}, counted(receive, MAX_FORM_BYTES), send)
+    except BodyTooLarge:
+        await refuse(send, 413, "too_large", "A request for a token is a short form.")
+
+
 async def call_api(
     emulator: ASGIApp, exchange: Exchange, scope: Scope, receive: Receive, send: Send, refused: Refused
 ) -> None:
@@ -125,7 +140,7 @@ async def call_api(
             await send(message)
 
     current.set(exchange)  # the call's own context has it too
-    call = asyncio.ensure_future(emulator(scope, counted(receive), limited_send))
+    call = asyncio.ensure_future(emulator(scope, counted(receive, MAX_BODY_BYTES), limited_send))
     try:
         await asyncio.wait_for(asyncio.shield(call), INTEGRATION_SECONDS)
     except BodyTooLarge:
@@ -141,15 +156,15 @@ async def call_api(
         await refuse(send, 504, "timeout", "The request took longer than 29 seconds.", exchange.id)
 
 
-def counted(receive: Receive) -> Receive:
-    """`receive`, raising BodyTooLarge once the body is past the limit."""
+def counted(receive: Receive, limit: int) -> Receive:
+    """`receive`, raising BodyTooLarge once the body is past the limit, in bytes."""
     total = 0
 
     async def counting() -> Message:
         nonlocal total
         message = await receive()
         total += len(message.get("body", b""))
-        if total > MAX_BODY_BYTES:
+        if total > limit:
             raise BodyTooLarge
         return message
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from botocore.exceptions import ClientError
 
 from local.assembly import assets
-from local.deploy import build_images, deployed, write_api_url
+from local.deploy import build_images, deployed, write_urls
 from local.home import STAGE, Home
 from local.outputs import DEPLOYED, OUTPUTS
 from local.process import running
@@ -91,7 +91,7 @@ def tell_platform(home: Home, assembly: Path, outputs: dict[str, str]) -> None:
     assert process is not None  # the account of stage local is this process
     build_images(assembly, print)
     home.write(DEPLOYED, deployed(assembly, outputs))
-    write_api_url(home, process)
+    write_urls(home, process)
 
 
 def next_steps(stage: str, api_url: str) -> list[str]:

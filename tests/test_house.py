@@ -38,7 +38,7 @@ MINISTACK = {  # the only modules that know the emulator's private names
     f"local/{name}.py"
     for name in (
         *("bearer_tokens", "cloudwatch_hooks", "emulator", "emulator_hooks", "gateway_hooks", "log_hooks"),
-        *("object_hooks", "upload_hooks"),
+        *("object_hooks", "upload_hooks", "vended_hooks"),
     )
 }
 NOT_OURS_TO_SAY = re.compile(

@@ -107,6 +107,7 @@ RESOURCES: dict[str, Any] = {
     "Taker": function(TAKER, "Role"),
     "Answers": function(ANSWERS, "Role"),
     "WriterLog": group("/aws/lambda/${Writer}"),
+    "Queue": {"Type": "AWS::SQS::Queue"},
     "AccessLog": group("/access/${AWS::StackName}"),
     "WriterSubscription": subscription("WriterLog", '{ $.to = "taker" }'),
     "Pool": {"Type": "AWS::Cognito::UserPool", "Properties": {"UserPoolName": "observed"}},
@@ -173,7 +174,7 @@ RESOURCES: dict[str, Any] = {
         },
     },
 }
-OUTPUT_NAMES = ("Table", "Writer", "Taker", "Answers", "WriterLog", "AccessLog", "Pool", "Client", "Api")
+OUTPUT_NAMES = ("Table", "Writer", "Taker", "Answers", "WriterLog", "AccessLog", "Pool", "Client", "Api", "Queue")
 
 
 def template() -> str:

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import requests
 
 from local import front_door
-from tests.local import observed
 from tests.local.small import Small, eventually
 
 
-@pytest.fixture(scope="module")
-def stack(small: Small) -> Iterator[dict[str, str]]:
-    """The stack, its API behind the front door while these tests run."""
-    before = small.files.read("deployed.json") or {}
-    stack = small.create_stack("observed", observed.template())
-    small.files.write("deployed.json", {**before, "api_id": stack["Api"]})
-    yield stack
-    small.files.write("deployed.json", before)
+@pytest.fixture
+def stack(observed_stack: dict[str, str], observed_api: str) -> dict[str, str]:
+    """The stack, its API behind the front door."""
+    return observed_stack
 
 
 @pytest.fixture

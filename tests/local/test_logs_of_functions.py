@@ -19,9 +19,9 @@ from tests.local.small import Small, eventually
 from tests.platform import Platform
 
 
-@pytest.fixture(scope="module")
-def stack(small: Small) -> dict[str, str]:
-    return small.create_stack("logging", observed.template())
+@pytest.fixture
+def stack(observed_stack: dict[str, str]) -> dict[str, str]:
+    return observed_stack
 
 
 def write(platform: Platform, stack: dict[str, str], *lines: Any, **event: Any) -> Any:

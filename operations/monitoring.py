@@ -1,5 +1,6 @@
 """`make monitoring`: Prometheus and Grafana on this machine, watching a stage until Ctrl-C ends both."""
 
+import fcntl
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -47,6 +48,7 @@ def watch(stage: str) -> None:
     folder = Home.from_environment().path / "monitoring" / stage
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
+        stack.enter_context(alone(folder, stage))
         secret = stack.enter_context(
             secret_file(folder, secret_of(account, outputs["UserPoolId"], target.client_id)),
         )
@@ -60,6 +62,17 @@ def watch(stage: str) -> None:
             print(f"\nGrafana is not on this machine, so there are no dashboards.\n{grafana.HOW}\n")
         print(f"{first_scrape(seen, programs)}\nCtrl-C stops.", flush=True)
         raise OperationError(why_ended(first_to_end(programs)))
+
+
+@contextmanager
+def alone(folder: Path, stage: str) -> Iterator[None]:
+    """Hold the folder; raises OperationError while another command watches the stage."""
+    with open(folder / "lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OperationError(f"Stage {stage} is watched already; end that `make monitoring` first.") from error
+        yield
 
 
 @contextmanager

@@ -5,7 +5,10 @@ Run: `pytest -s tests/journeys/test_monitoring.py`
 
 from __future__ import annotations
 
+import os
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +17,7 @@ import pytest
 import requests
 
 from local.api_client import ApiClient
+from local.home import REPOSITORY
 from operations import prometheus
 from operations.terminal import OperationError
 from tests.journeys.monitored import Monitored, empty, filled, monitored, must_have_data, panels, traffic
@@ -41,6 +45,7 @@ def test_every_panel_that_traffic_fills_has_data_and_ctrl_c_ends_it(
         assert "Prometheus reads http://localhost:" in seen.printed
         assert "apt-get install grafana" in seen.printed
         keeps_the_secret(here, seen)
+        assert "is watched already; end that `make monitoring` first" in refused(here)
         missing = filled(seen, traffic(new_user()), must_have_data(), FILLED_SECONDS)
         assert missing == {}
         assert empty(seen, {*panels()}).keys() <= {*panels()} - must_have_data()
@@ -50,6 +55,15 @@ def test_every_panel_that_traffic_fills_has_data_and_ctrl_c_ends_it(
         requests.get(seen.prometheus, timeout=5)
     assert not (seen.folder / "client-secret").exists()
     print(f"\n{len(panels())} panels in {time.monotonic() - began:.1f} s; nothing to show: {sorted(empty_titles())}")
+
+
+def refused(platform: Platform) -> str:
+    """What a second command says."""
+    command = [sys.executable, "-m", "operations.monitoring", "local"]
+    environment = os.environ | {"SLIPWAY_HOME": str(platform.home), "PROMETHEUS_PORT": "0", "GRAFANA_PORT": "0"}
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    return done.stderr
 
 
 def empty_titles() -> set[str]:

@@ -13,7 +13,7 @@ endif
 export NODE_USE_SYSTEM_CA := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up status down reset env test-fast test test-all lint type synth bench openapi lock deploy diff github destroy doctor admin check-script rebuild-index logs \
+.PHONY: help demo up status down reset env test-fast test test-all lint type synth bench openapi lock deploy diff github destroy doctor admin check-script rebuild-index logs monitoring \
   create-sagemaker-role create-sagemaker-execution-role deploy-inference-endpoint test-inference delete-inference-endpoint
 
 help:  ## list the targets
@@ -124,6 +124,10 @@ rebuild-index: $(VENV)  ## make the model registry of STAGE= again from what is 
 
 logs: $(VENV)  ## print the log lines of REQUEST=<request_id> or JOB=<job id> of STAGE=
 	@$(RUN) -m operations.logs $(STAGED) $(if $(JOB),job $(JOB),request $(or $(REQUEST),$(error Say what: REQUEST= or JOB=)))
+
+# Both ports may be chosen, PROMETHEUS_PORT= (9090) and GRAFANA_PORT= (3000); 0 is any free one.
+monitoring: $(VENV)  ## Prometheus and Grafana for STAGE= (local), on this machine, until Ctrl-C
+	@$(RUN) -m operations.monitoring $(HERE_OR_STAGE)
 
 # An endpoint from a shell, on this machine unless STAGE= says otherwise. Settings come from the environment or .env.
 HERE_OR_STAGE = $(or $(STAGE),local)

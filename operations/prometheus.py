@@ -9,6 +9,21 @@ from local.home import CACHE
 from operations.terminal import OperationError
 
 UNPACKED = CACHE / "prometheus"
+PAGES = UNPACKED / "usr" / "share" / "prometheus" / "web"
+# What the pages of Debian's Prometheus load: packages of their own, of which `Depends` names all but d3.
+SCRIPTS = [
+    "fonts-glyphicons-halflings",
+    "libjs-bootstrap4",
+    "libjs-d3",
+    "libjs-eonasdan-bootstrap-datetimepicker",
+    "libjs-jquery",
+    "libjs-jquery-hotkeys",
+    "libjs-moment",
+    "libjs-moment-timezone",
+    "libjs-mustache",
+    "libjs-popper.js",
+    "libjs-rickshaw",
+]
 HOW = "Install Prometheus (Debian: `apt-get install prometheus`; others: https://prometheus.io/download) onto the PATH."
 
 
@@ -26,15 +41,20 @@ def binary() -> Path:
     return program
 
 
+def page_arguments(program: Path) -> list[str]:
+    """Return the arguments by which a program that was unpacked finds its own pages."""
+    return [f"--web.local-assets={PAGES}/"] if program.is_relative_to(UNPACKED) else []
+
+
 def unpack() -> None:
-    """Fetch Debian's package and unpack it into the cache, whole or not at all; raises OperationError."""
+    """Fetch Debian's packages and unpack them into the cache, whole or not at all; raises OperationError."""
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
         raise OperationError(f"There is no Prometheus here. {HOW}")
     UNPACKED.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=UNPACKED.parent) as folder:
-        call(["apt-get", "download", "prometheus"], folder)
-        (package,) = Path(folder).glob("prometheus_*.deb")
-        call(["dpkg", "-x", package.name, "unpacked"], folder)
+        call(["apt-get", "download", "prometheus", *SCRIPTS], folder)
+        for package in sorted(Path(folder).glob("*.deb")):
+            call(["dpkg", "-x", package.name, "unpacked"], folder)
         shutil.rmtree(UNPACKED, ignore_errors=True)
         (Path(folder) / "unpacked").rename(UNPACKED)
 

@@ -77,8 +77,8 @@ def lexicon(language: str) -> Lexicon:
     found = sections(WORDS / f"{language}.txt")
     feeling = {name: words(found[name]) for name in ("positive", "negative", "negations", "intensifiers", "weakeners")}
     little = [*found["stop"], *found["negations"], *found["intensifiers"], *found["weakeners"]]
-    when = {name: tuple(found[name]) for name in ("months", "days", "relative")}
-    return Lexicon(language, **feeling, stop=frozenset(little), **when)
+    months, days, relative = (tuple(found[name]) for name in ("months", "days", "relative"))
+    return Lexicon(language, **feeling, stop=frozenset(little), months=months, days=days, relative=relative)
 
 
 @cache

@@ -140,7 +140,7 @@ def test_the_dashboard_shows_every_alarm_function_workflow_and_table(dev: Stage)
         ours = {id for id in dev.platform["Resources"] if dev.platform["Resources"][id]["Type"] == kind}
         hidden = {id for id in ours if f"<{id}>" not in shown and "TrainingLogs" not in id}
         assert hidden == set()
-    assert sum("table" in value for value in shown) == 7
+    assert sum("table" in value for value in shown) == 8
 
 
 def test_widgets_lie_beside_each_other_and_not_on_each_other(dev: Stage) -> None:

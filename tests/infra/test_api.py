@@ -62,7 +62,7 @@ def test_each_function_of_the_api_has_one_permission(stage: Stage) -> None:
         for permission in stage.resources("AWS::Lambda::Permission").values()
         if permission["Principal"] == "apigateway.amazonaws.com"
     ]
-    assert len(permissions) == len(set(permissions)) == 9
+    assert len(permissions) == len(set(permissions)) == 10
 
 
 def test_what_api_gateway_answers_by_itself_has_our_shape(dev: Stage) -> None:

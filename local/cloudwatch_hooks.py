@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -28,6 +29,7 @@ NAMES: dict[str, dict[str, list[str] | None]] = {  # as in emulator_hooks
         "_evaluate_all_alarms": [],
         "_evaluate_parent_alarms": ["child", "seen"],
         "_evict_old_metrics": [],
+        "_get_metric_data": ["params", "cbor_data", "is_cbor", "is_json"],
         "_describe_alarms": ["params", "cbor_data", "is_cbor", "is_json"],
         "_metric_bucket": ["key"],
         "_metrics": None,
@@ -74,12 +76,24 @@ def install(mark: Callable[[str], None], sample: Callable[[], None]) -> None:
     _sample.append(sample)
     module: Any = cloudwatch
     describe, dimensions = cloudwatch._describe_alarms, cloudwatch._dims_from_list
+    get_data = cloudwatch._get_metric_data
 
     def describe_alarms(*args: Any, **kwargs: Any) -> Any:
         evaluate_alarms()
         return describe(*args, **kwargs)
 
+    def get_metric_data(params: dict, data: dict, is_cbor: bool, is_json: bool = False) -> Any:
+        """The figures with the newest first, as AWS has them unless it is asked otherwise. Our clients speak JSON."""
+        status, headers, body = get_data(params, data, is_cbor, is_json)
+        if is_json and data.get("ScanBy") != "TimestampAscending":
+            answer = json.loads(body)
+            for result in answer["MetricDataResults"]:
+                result |= {name: result[name][::-1] for name in ("Timestamps", "Values")}
+            body = json.dumps(answer).encode()
+        return status, headers, body
+
     module.time = clock
+    module._get_metric_data = get_metric_data
     module._evaluate_alarm = evaluate
     module._evaluate_all_alarms = evaluate_alarms
     module._describe_alarms = describe_alarms
@@ -99,6 +113,7 @@ def each_tick() -> None:
     """Evaluate the alarms once a second, so that their actions happen while nobody looks."""
     if time.monotonic() - _done["look"] >= LOOK_SECONDS:
         evaluate_alarms()
+    tidy()
 
 
 # --- Datapoints ------------------------------------------------------------------------------------------------------
@@ -144,7 +159,7 @@ def tidy() -> None:
     _done["tidy"] = time.monotonic()
     with recorder.lock:
         for key, points in cloudwatch._metrics.items():
-            if left := kept(key[0], points, clock.time()):
+            if left := kept(key[0], points, time.time()):
                 cloudwatch._metrics[key] = left
             else:
                 del cloudwatch._metrics[key]

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ministack.core import lambda_runtime
+from ministack.core import lambda_runtime, responses
 from ministack.services import cloudwatch_logs, lambda_svc
 
 from local import cloudwatch_hooks, embedded_metrics, log_patterns
@@ -23,11 +23,13 @@ logger = logging.getLogger("slipway.logs")
 
 NAMES: dict[str, dict[str, list[str] | None]] = {  # as in emulator_hooks
     "core.lambda_runtime": {"Worker": None},
+    "core.responses": {"error_response_json": None},
     "services.cloudwatch_logs": {
         "_append_log_events": ["stream", "events"],
         "_fanout_to_subscription_filters": ["group_name", "stream_name", "events"],
         "_log_groups": None,
         "_make_group_arn": ["name"],
+        "_put_subscription_filter": ["data"],
     },
     "services.lambda_svc": {
         "_LAMBDA_ASYNC_RETRY_BASE_SECONDS": None,
@@ -42,7 +44,7 @@ NAMES: dict[str, dict[str, list[str] | None]] = {  # as in emulator_hooks
     },
 }
 TIDY_SECONDS = 60.0
-CLOSE_SECONDS = 10.0
+CLOSE_SECONDS = 5.0
 RETRIES = 2  # of an asynchronous invocation, unless the function says otherwise
 
 _stream: contextvars.ContextVar[str | None] = contextvars.ContextVar("log stream", default=None)
@@ -82,6 +84,7 @@ def install(mark: Callable[[str], None]) -> None:
     functions._emit_lambda_logs = write_function_log
     functions._emit_lambda_metrics = count_throttle
     cloudwatch_logs._fanout_to_subscription_filters = fan_out
+    cloudwatch_logs._put_subscription_filter = known_patterns_only(cloudwatch_logs._put_subscription_filter)
 
 
 def close() -> None:
@@ -182,6 +185,19 @@ def write(group_name: str, stream_name: str, lines: Sequence[str]) -> None:
 
 
 # --- Subscriptions ---------------------------------------------------------------------------------------------------
+
+
+def known_patterns_only(put: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
+    """PutSubscriptionFilter, refusing patterns that could not be matched when the events come."""
+
+    def checking(data: dict[str, Any]) -> Any:
+        try:
+            log_patterns.compiled(data.get("filterPattern") or "")
+        except ValueError as error:
+            return responses.error_response_json("InvalidParameterException", str(error), 400)
+        return put(data)
+
+    return checking
 
 
 def fan_out(group_name: str, stream_name: str, events: Sequence[dict[str, Any]]) -> None:

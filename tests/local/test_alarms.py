@@ -1,6 +1,7 @@
 """Alarms of the local CloudWatch on a running platform.  `pytest tests/local/test_alarms.py`"""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -113,6 +114,20 @@ def test_an_alarm_on_a_percentile(small: Small, put: Callable[..., str], request
     for value in (1, 1, 1, 1, 1, 1, 1, 1, 1, 100):
         datum(small, request.node.name, value, stage="local")
     assert state(small, "slow") == "ALARM"
+
+
+def test_figures_come_newest_first_unless_they_are_asked_for_otherwise(small: Small) -> None:
+    cloudwatch, now = small.client("cloudwatch"), time.time() // 60 * 60
+    for minute in range(3):
+        found = {"MetricName": "order", "Value": minute, "Timestamp": now - 600 + minute * 60}
+        cloudwatch.put_metric_data(
+            Namespace="Tests", MetricData=[found, found | {"Dimensions": [{"Name": "a", "Value": "b"}]}]
+        )
+    metric = {"Metric": {"Namespace": "Tests", "MetricName": "order"}, "Period": 60, "Stat": "Sum"}
+    asked = {"MetricDataQueries": [{"Id": "m", "MetricStat": metric}], "StartTime": now - 700, "EndTime": now}
+    orders = [asked, asked | {"ScanBy": "TimestampDescending"}, asked | {"ScanBy": "TimestampAscending"}]
+    values = [cloudwatch.get_metric_data(**order)["MetricDataResults"][0]["Values"] for order in orders]
+    assert values == [[2, 1, 0], [2, 1, 0], [0, 1, 2]], "and without the metric that has dimensions"
 
 
 def test_the_clock_takes_seconds_only(small: Small) -> None:

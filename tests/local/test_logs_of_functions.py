@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.local import observed
 from tests.local.small import Small, eventually
@@ -114,6 +115,13 @@ def test_what_is_never_taken_is_where_the_function_wants_it(small: Small, stack:
     assert json.loads(message["Body"])["requestPayload"]["awslogs"]["data"]
     assert item(small, stack, "never") == {"tries": 2}
     functions.delete_function_event_invoke_config(FunctionName=stack["Taker"])
+
+
+def test_a_pattern_that_is_not_known_here_is_refused_when_it_is_put(small: Small, stack: dict[str, str]) -> None:
+    with pytest.raises(ClientError, match="no such filter pattern"):
+        small.client("logs").put_subscription_filter(
+            logGroupName=stack["WriterLog"], filterName="odd", filterPattern="{ $.a > 1 }", destinationArn="arn"
+        )
 
 
 def statistics(small: Small, namespace: str, metric: str, **dimensions: str) -> dict[str, float]:

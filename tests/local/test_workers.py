@@ -117,3 +117,27 @@ def test_burst_of_calls_on_the_platform(small: Small) -> None:
     assert [answer["StatusCode"] for answer in answers] == [200] * 64
     started = (small.home / "platform.log").read_text().count(f"worker spawned for {small.stack['Silent']}")
     assert started <= workers.WIDTH
+
+
+class Busy:
+    """A worker as MiniStack has it: its lock is held while it answers."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+
+def test_a_worker_that_answers_is_ended_once_it_has() -> None:
+    idle, busy = Busy(), Busy()
+    ended: list[list[Busy]] = []
+    told = threading.Condition()
+
+    def kill(given: list[Busy]) -> None:
+        with told:
+            ended.append(given)
+            told.notify_all()
+
+    with busy._lock:
+        workers.killing_when_done(kill)([idle, busy])
+        assert ended == [[idle]]
+    with told:
+        assert told.wait_for(lambda: ended == [[idle], [busy]], 10)

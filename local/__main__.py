@@ -41,7 +41,7 @@ def up(home: Home) -> int:
             print("An earlier start was interrupted; starting again ...")
             process.stop(home)
             running = None
-        if running is not None and not program.is_of_this_tree(home):
+        if running is not None and not program.is_of_this_tree(home, running.identity):
             running = replaceable(home, running)
         if running is None:
             print("Starting the platform ...")

@@ -14,6 +14,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from local import program
 from local.home import REGION, REPOSITORY, Home, PlatformError
@@ -33,6 +34,11 @@ class Running:
     emulator_port: int
     port: int
     ready: bool
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What is true of this process and of no other, also when its id is used again."""
+        return {"pid": self.pid, "started": self.started}
 
     @property
     def emulator_url(self) -> str:
@@ -103,7 +109,7 @@ def start(home: Home) -> Running:
     ready = Running(**{**asdict(process), "ready": True})
     home.write("platform.json", asdict(ready))
     home.write("ports.json", ports)
-    program.record(home)
+    program.record(home, ready.identity)
     return ready
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from local.home import REPOSITORY, Home
 
@@ -27,11 +28,11 @@ def files() -> Iterator[Path]:
     yield from sorted(file for file in found if "__pycache__" not in file.parts)
 
 
-def record(home: Home) -> None:
-    """Note that the process just started is of this tree."""
-    home.write(RECORD, {"digest": digest()})
+def record(home: Home, process: dict[str, Any]) -> None:
+    """Note that this process, which was just started, is of this tree."""
+    home.write(RECORD, {"digest": digest(), "process": process})
 
 
-def is_of_this_tree(home: Home) -> bool:
-    """Whether the running process is what this tree would start; one that left no note is of an older tree."""
-    return (home.read(RECORD) or {}).get("digest") == digest()
+def is_of_this_tree(home: Home, process: dict[str, Any]) -> bool:
+    """Whether a running process is what this tree would start; one that left no note is of an older tree."""
+    return home.read(RECORD) == {"digest": digest(), "process": process}

@@ -75,10 +75,19 @@ def lexicon(language: str) -> Lexicon:
     if language not in LANGUAGES:
         return Lexicon(language)
     found = sections(WORDS / f"{language}.txt")
-    feeling = {name: words(found[name]) for name in ("positive", "negative", "negations", "intensifiers", "weakeners")}
     little = [*found["stop"], *found["negations"], *found["intensifiers"], *found["weakeners"]]
-    months, days, relative = (tuple(found[name]) for name in ("months", "days", "relative"))
-    return Lexicon(language, **feeling, stop=frozenset(little), months=months, days=days, relative=relative)
+    return Lexicon(
+        language,
+        positive=words(found["positive"]),
+        negative=words(found["negative"]),
+        negations=words(found["negations"]),
+        intensifiers=words(found["intensifiers"]),
+        weakeners=words(found["weakeners"]),
+        stop=frozenset(little),
+        months=tuple(found["months"]),
+        days=tuple(found["days"]),
+        relative=tuple(found["relative"]),
+    )
 
 
 @cache

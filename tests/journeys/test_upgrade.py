@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from lambdas.common.items import from_item
 from local import __main__ as commands
 from local import deploy, program
 from local.api_client import ApiClient
@@ -25,12 +26,26 @@ from local.assembly import assembly
 from local.home import CACHE, REPOSITORY
 from local.outputs import DEPLOYED
 from tests.journeys.conftest import ENDED, PASSWORD, train, upload
+from tests.journeys.records import Records
 from tests.journeys.test_custom_script import send, start
 from tests.journeys.test_failures import processes
 from tests.platform import SETTINGS, Platform
 from tests.script_zips import packed
 
 RELEASE = re.compile(r"^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d{2}-\d{2}\n+Commit ([0-9a-f]{7,40})\.", re.MULTILINE)
+RECORDS = {"ds", "dsv", "scr", "job", "metric#", "mdl", "ep"}
+# Counters, pointers and lists of ids, which are of version 1 for as long as their attributes mean what they do: each is
+# read by the names it has and changed by `ADD` or as a whole, and none holds what a person wrote.
+BESIDE_RECORDS = {
+    "000000000": "the search index's lists of ids",
+    "a partition of its own": "who is awake, and what was done on a day",
+    "contribution#": "counter",
+    "usage#": "counter",
+    "runs#": "counter",
+    "storage#": "counter",
+    "latest#": "pointer",
+    "name#": "pointer",
+}
 OF_THE_MOMENT = {"time_left_seconds", "cost_so_far", "utilization", "used_by", "updated_at"}
 # It ends when a file appears in its folder, and not before: the job runs for as long as the test needs.
 SCRIPT = """
@@ -78,7 +93,9 @@ class Upgrade:
     before: dict[str, Any]
     job: dict[str, Any]
     programs: set[int]
-    said: str
+    ids: dict[str, str]
+    model_id: str
+    said: str = ""
 
     def up(self) -> str:
         """Run `make up` in this tree; return what it said."""
@@ -127,7 +144,8 @@ def upgrade(previous: Path, rows: list[dict[str, Any]], tmp_path_factory: pytest
             *(f"/datasets/{dataset['id']}", f"/jobs/{trained['id']}", f"/endpoints/{endpoint['id']}", "/auth/me"),
         )
         before = {path: api.call("GET", path) for path in paths}
-        whole = Upgrade(platform, api, before, job, running, "")
+        ids = {"datasets": dataset["id"], "jobs": trained["id"], "endpoints": endpoint["id"], "models": model["id"]}
+        whole = Upgrade(platform, api, before, job, running, ids, model["model_id"])
         assert api.request("POST", "/analyze", json={"text": "Good."}).status_code == 404, "not in that release"
         process = platform.process
         whole.said = whole.up()
@@ -168,8 +186,54 @@ def test_at_rest_the_platforms_own_program_is_replaced_and_everything_is_there(u
     assert upgrade.platform.process == same
 
 
+# ------------------------------------------------------------------------------------------- versions of what is stored
+
+NEWER = {"schema_version": 99, "from_the_future": {"kept": True}}
+
+
+def kind_of(item: dict[str, Any]) -> str:
+    """Return what kind of item it is: its id without what is random in it."""
+    owner = "a partition of its own" if item.get("owner", "").endswith("#") else ""
+    id = str(item.get("id", item.get("segment")))
+    return owner or re.sub(r"-[0-9a-z]{19}|-\d+$", "", re.sub(r"[0-9a-f]{64}|(?<=#).*", "", id))
+
+
+def test_every_record_carries_its_version_and_what_lies_beside_records_is_listed(upgrade: Upgrade) -> None:
+    dynamodb = upgrade.platform.client("dynamodb")
+    carrying, without = set(), set()
+    for table in dynamodb.list_tables()["TableNames"]:
+        for page in dynamodb.get_paginator("scan").paginate(TableName=table):
+            for item in map(from_item, page["Items"]):
+                (carrying if "schema_version" in item else without).add(kind_of(item))
+    assert carrying == RECORDS
+    assert without <= set(BESIDE_RECORDS)
+
+
+def test_a_newer_releases_record_is_read_and_keeps_what_this_release_does_not_know(upgrade: Upgrade) -> None:
+    records, ids = Records(upgrade.platform), upgrade.ids
+    for noun, id in ids.items():
+        records.change(noun, "ada", id, **NEWER)
+    upgrade.expect_all_readable()
+    for noun in ("datasets", "jobs", "endpoints"):
+        upgrade.api.call("PATCH", f"/{noun}/{ids[noun]}", {"name": "Renamed"})
+    upgrade.api.call("PUT", f"/ai-models/ada/{upgrade.model_id}", {"name": "Renamed"})
+    for noun, id in ids.items():
+        stored = from_item(records.read(noun, "ada", id) or {})
+        assert stored["name"] == "Renamed" and NEWER.items() <= stored.items(), noun
+
+
+def test_an_older_record_without_a_version_is_read_and_changed(upgrade: Upgrade) -> None:
+    records, ids = Records(upgrade.platform), upgrade.ids
+    for noun, id in ids.items():
+        records.change(noun, "ada", id, schema_version=None, from_the_future=None)
+    for noun in ("datasets", "jobs", "endpoints"):
+        answer = upgrade.api.call("PATCH", f"/{noun}/{ids[noun]}", {"name": "Once more"})
+        assert answer["name"] == "Once more" == upgrade.api.call("GET", f"/{noun}/{ids[noun]}")["name"]
+
+
 @pytest.mark.slow
 def test_the_release_before_can_be_deployed_again(upgrade: Upgrade, previous: Path) -> None:
+    upgrade.before = {path: upgrade.api.call("GET", path) for path in upgrade.before}
     deploy.deploy(upgrade.platform.files, upgrade.platform.process, previous, print)
     upgrade.expect_all_readable()
     assert upgrade.api.request("POST", "/analyze", json={"text": "Good."}).status_code == 404

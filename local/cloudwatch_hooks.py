@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from ministack.services import cloudwatch
 from local import alarm_evaluation
 from local.embedded_metrics import Metric
 from local.home import ACCOUNT, REGION
-from local.metric_points import Points, Recorder, kept
+from local.metric_points import Key, Points, Recorder, kept
 
 logger = logging.getLogger("slipway.metrics")
 
@@ -103,7 +104,7 @@ def each_tick() -> None:
 # --- Datapoints ------------------------------------------------------------------------------------------------------
 
 
-def bucket(key: tuple[str, str, str]) -> Points:
+def bucket(key: Key) -> Points:
     """The datapoints of a metric of our one account, to add to."""
     found = cloudwatch._metrics.get_scoped(ACCOUNT, REGION, key)
     if not isinstance(found, Points):  # none yet, or loaded from disk
@@ -117,8 +118,14 @@ def record(
 ) -> None:
     """Record one value of a metric that AWS's services publish, as of now. Any thread may call it."""
     found = dimensions or {}
-    key = (namespace, metric_name, cloudwatch._dims_key(found))
+    key = key_of(namespace, metric_name, tuple(found.items()))
     recorder.add(bucket, key, value, unit, found, clock.time())
+
+
+@functools.lru_cache(maxsize=4096)
+def key_of(namespace: str, metric_name: str, dimensions: tuple[tuple[str, str], ...]) -> Key:
+    """Under what a metric is kept: every request asks for some twenty."""
+    return namespace, metric_name, cloudwatch._dims_key(dict(dimensions))
 
 
 def put(metric: Metric) -> None:

@@ -25,7 +25,7 @@ from ministack.services import eventbridge, lambda_svc, stepfunctions
 
 from local import bearer_tokens, cloudwatch_hooks, gateway_hooks, log_hooks, object_hooks, upload_hooks, vended_hooks
 from local.home import ACCOUNT, REGION, PlatformError
-from local.workers import SharedCode, taking_turns
+from local.workers import SharedCode, killing_when_done, taking_turns
 
 logger = logging.getLogger("slipway.emulator")
 
@@ -61,6 +61,7 @@ NAMES: dict[str, dict[str, list[str] | None]] = {  # module -> name -> its param
         "Worker": None,
         "zipfile": None,
         "execution_credentials": ["config"],
+        "kill_workers": ["workers"],
         "reset": [],
     },
     "services.iam": {"_roles": None},
@@ -161,6 +162,14 @@ def install_lambda() -> None:
     lambda_runtime.zipfile = archives
     turns = taking_turns(lambda_svc.acquire_worker, lambda_svc.release_worker)
     lambda_svc.acquire_worker, lambda_svc.release_worker = turns
+    kill, reset = lambda_runtime.kill_workers, lambda_runtime.reset
+    lambda_runtime.kill_workers = killing_when_done(kill)
+
+    def reset_at_once() -> None:
+        lambda_runtime.kill_workers = kill
+        reset()
+
+    lambda_runtime.reset = reset_at_once
 
 
 def drain_log(worker: Any) -> str:

@@ -38,7 +38,7 @@ class Recorder:
         now: float,
     ) -> None:
         """Count a value, seen at `now` (seconds), in the `bucket` of its metric."""
-        value = float(f"{value:.{DIGITS}g}")
+        value = rounded(value)
         with self.lock:
             minute = now // 60 * 60
             if minute != self._minute:
@@ -50,6 +50,13 @@ class Recorder:
             point = {"Timestamp": now, "Value": value, "Count": 1.0, "Unit": unit, "Dimensions": dimensions}
             self._seen[key, unit, value] = point
             bucket(key).append(point)
+
+
+def rounded(value: float) -> float:
+    """The value to as many digits as are kept."""
+    if value == int(value) and abs(value) < 10**DIGITS:
+        return float(value)
+    return float(f"{value:.{DIGITS}g}")
 
 
 def kept(namespace: str, points: list[dict[str, Any]], now: float) -> Points:

@@ -77,3 +77,24 @@ def taking_turns(acquire: Acquire, release: Release) -> tuple[Acquire, Release]:
             freed.notify_all()
 
     return patient, release_and_tell
+
+
+def killing_when_done(kill: Callable[[list[Any]], None]) -> Callable[[list[Any]], None]:
+    """MiniStack's function that ends workers, letting those finish that answer a request at this moment.
+
+    A function whose configuration changes, or one of whose workers died, gets new ones; on AWS, too, what the old ones
+    have begun they end, with its log.
+    """
+
+    def finish(worker: Any) -> None:
+        with worker._lock:  # held for as long as it answers
+            pass
+        kill([worker])
+
+    def kill_when_done(workers: list[Any]) -> None:
+        busy = [worker for worker in workers if worker is not None and worker._lock.locked()]
+        kill([worker for worker in workers if worker not in busy])
+        for worker in busy:
+            threading.Thread(target=finish, args=(worker,), daemon=True, name="worker-end").start()
+
+    return kill_when_done

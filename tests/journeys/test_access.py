@@ -122,6 +122,7 @@ MATRIX = {
     "GET /stats/models": (401, 401, 200, 200, 200, 200),
     "GET /stats/contributions": (401, 401, 200, 200, 200, 200),
     "GET /dashboard": (401, 401, 200, 200, 200, 200),
+    "GET /metrics": (401, 401, 401, 401, 401, 401),  # this stage has a client for it, whose tokens have the scope
     "GET /health": (200, 200, 200, 200, 200, 200),
     "GET /docs": (200, 200, 200, 200, 200, 200),
     "GET /openapi.json": (200, 200, 200, 200, 200, 200),

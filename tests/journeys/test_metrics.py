@@ -26,19 +26,19 @@ from tests.journeys.requests_sent import (
     metrics,
     request_lines,
     send,
-    token_url,
     until_equal,
 )
 from tests.platform import Platform
 
 CALLS = [
-    *[Call("GET", "/health", "/health")] * 6,
+    *[Call("GET", "/health", "/health")] * 5,
+    Call("PUT", "/jobs/job-0", "/jobs/{id}", "/jobs/{proxy+}", anonymous=True, attempts=2),
     Call("GET", "/training-types", "/training-types"),
     Call("GET", "/jobs?limit=1", "/jobs"),
-    Call("GET", "/datasets/ds-0000000000000000000", "/datasets/{dataset_id}"),
-    Call("POST", "/datasets", "/datasets", {"nonsense": True}),
+    Call("GET", "/datasets/ds-0000000000000000000", "/datasets/{id}", "/datasets/{proxy+}"),
+    Call("POST", "/datasets", "/datasets", body={"nonsense": True}, attempts=2),
 ]
-ROUTES = {call.route for call in CALLS}
+ROUTES = {route for call in CALLS for route in (call.route, call.resource)}
 ANSWERING = ("system", "jobs", "datasets")
 WORKERS, EACH = 16, 200
 
@@ -109,7 +109,9 @@ def test_every_metric_is_there_with_its_name_and_type(platform: Platform, token:
         | {"gpu_utilization_ratio", "slipway_source_up"},
     }
     assert {kind: {name for name, of in found.items() if of == kind} for kind in promised} == promised
-    up = {labels: value for (name, *labels), value in metrics(platform, token).items() if name == "slipway_source_up"}
+    up = {
+        str(labels): value for (name, *labels), value in metrics(platform, token).items() if name == "slipway_source_up"
+    }
     assert list(up.values()) == [1, 1, 1], up
 
 
@@ -126,7 +128,7 @@ def test_only_programs_with_the_scope_read_on_a_stage_with_a_client(platform: Pl
 def test_a_real_prometheus_scrapes_and_answers(platform: Platform, token: str, tmp_path: Path) -> None:
     for _ in range(7):
         requests.get(f"{platform.api_url}/health", timeout=60).raise_for_status()
-    arguments = platform.api_url, token_url(platform), *credentials(platform)
+    arguments = platform.api_url, platform.outputs["TokenUrl"], *credentials(platform)
     with scraping(tmp_path, *arguments) as prometheus:
         wanted = lambda: logged(platform, ["system"], ["/health"])  # noqa: E731
 

@@ -21,6 +21,7 @@ from tests.journeys.checks import (
     datasets,
     endpoints,
     jobs,
+    metrics,
     models,
     people,
     registrations,
@@ -78,6 +79,8 @@ CHECKS: dict[str, Check] = {
     "endpoints_deploy": endpoints.endpoint_deployment,
     "endpoints_follow": endpoints.endpoint_following,
     "endpoints_watch": endpoints.endpoint_watching,
+    "metrics": metrics.metrics_page,
+    "metrics_count": metrics.request_counting,
     "stats": resting.statistics,
 }
 # Permissions that the function's own check does not reach.
@@ -184,6 +187,7 @@ JUSTIFIED: dict[str, str] = {
     "endpoints_register: s3:ListBucket on models-bucket": f"{NO_404} {NO_LIST}",
     "endpoints_follow: s3:ListBucket on models-bucket": f"{NO_404} {NO_LIST}",
     "endpoints_watch: s3:ListBucket on models-bucket": f"{NO_404} {NO_LIST}",
+    "metrics_count: sqs:SendMessage on undelivered-queue": "Lambda sends in its name; the local one asks no role.",
 } | {
     f"{function}: {action} on {resource}": SCALED_FOR_US
     for function in ("endpoints_deploy", "endpoints_watch")

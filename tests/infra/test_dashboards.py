@@ -25,7 +25,5 @@ def test_functions_are_named_by_their_stack_whose_name_has_the_words_that_are_se
     assert targets("AWS/Lambda")
     assert all("FunctionName=slipway FunctionName=$stage" in target["expression"] for target in targets("AWS/Lambda"))
     named = {id for id, function in dev.resources("AWS::Lambda::Function").items() if "FunctionName" in function}
-    assert named == set(), (
-        "these are not named <stack>-<logical id>-<random>, as CloudFormation does"
-    )
+    assert named == set(), "these are not named <stack>-<logical id>-<random>, as CloudFormation does"
     assert (dev.folder / "slipway-dev-platform.template.json").exists()

@@ -29,7 +29,8 @@ KEPT = "15d"  # by Prometheus, of what it has seen
 def main(arguments: Sequence[str]) -> int:
     """Watch a stage (the argument) until Ctrl-C; raises OperationError when a program cannot start, or ends."""
     (stage,) = arguments
-    for ending in (signal.SIGTERM, signal.SIGHUP):
+    # A shell that starts us in the background has us ignore Ctrl-C, and nothing else would end the programs.
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, signal.default_int_handler)
     try:
         watch(stage)

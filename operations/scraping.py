@@ -22,6 +22,7 @@ from operations.waiting import wait_until
 SCOPE = "slipway/metrics.read"
 INTERVAL = {"local": 5}  # seconds between two scrapes
 INTERVAL_ON_AWS = 60  # each is a request, a function's run and its queries, which AWS bills
+TIMEOUT = 20  # a function may have to start first
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def configuration(target: Target, secret: Path) -> str:
     api = urlsplit(target.api_url)
     return f"""global:
   scrape_interval: {target.scrape_interval}s
+  scrape_timeout: {min(TIMEOUT, target.scrape_interval)}s
 scrape_configs:
   - job_name: slipway
     scheme: {api.scheme}

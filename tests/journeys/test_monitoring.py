@@ -23,7 +23,7 @@ from operations.terminal import OperationError
 from tests.journeys.monitored import Monitored, empty, filled, monitored, must_have_data, panels, traffic
 from tests.platform import Platform
 
-FILLED_SECONDS = 60
+FILLED_SECONDS = 120
 
 
 @pytest.fixture(scope="module")

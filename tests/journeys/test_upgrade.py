@@ -44,6 +44,8 @@ BESIDE_RECORDS = {
     "runs#": "counter",
     "storage#": "counter",
     "latest#": "pointer",
+    "shard": "a part of the counts that GET /metrics shows",
+    "request#": "the mark of a request that is counted",
     "name#": "pointer",
 }
 OF_THE_MOMENT = {"time_left_seconds", "cost_so_far", "utilization", "used_by", "updated_at"}

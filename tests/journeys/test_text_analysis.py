@@ -1,4 +1,4 @@
-"""Text analysis as its users' document describes it: GET /health and POST /analyze, field by field.
+"""Text analysis as its users' document describes it: GET /health, POST /analyze and GET /metrics, field by field.
 
 Run: python -m pytest tests/journeys/test_text_analysis.py
 """
@@ -15,14 +15,28 @@ from lambdas.text.schemas import LANGUAGES, MAX_TEXT_BYTES
 from local.api_client import ApiClient
 from local.comprehend.lexicon import MODEL_VERSION
 from tests import aws_requests
+from tests.api.metrics import Samples, types
 from tests.comprehend import running_comprehend
 from tests.journeys.conftest import PASSWORD, configured
 from tests.journeys.documents import Check, Said, follow, reader_folder, text_of
+from tests.journeys.requests_sent import access_token, counted, logged, metrics, until_equal
+from tests.local.small import eventually
 from tests.platform import Platform
 
 DOCUMENT = "text-analysis.md"
 TEXT = "AWS offers a great service. Jane Smith met us in Paris on March 12, 2024!"
 SENTIMENTS = {"POSITIVE", "NEGATIVE", "NEUTRAL", "MIXED"}
+METRICS = {
+    "request_count": "counter",
+    "request_latency_seconds": "histogram",
+    "error_count": "counter",
+    "sentiment_count": "counter",
+    "active_requests": "gauge",
+    "text_length": "histogram",
+    "comprehend_latency_seconds": "histogram",
+    "sentiment_confidence": "histogram",
+    "entities_per_text": "histogram",
+}
 OPERATIONS = {"DetectSentiment", "DetectEntities", "DetectKeyPhrases"}
 
 
@@ -69,6 +83,46 @@ def test_what_the_document_shows_is_found_in_its_text(member: ApiClient) -> None
     named = {(entity["text"], entity["type"]) for entity in found["entities"]}
     assert named >= {("AWS", "ORGANIZATION"), ("Jane Smith", "PERSON"), ("Paris", "LOCATION")}
     assert "great service" in [phrase["text"] for phrase in found["key_phrases"]]
+
+
+def test_the_metrics_have_the_documents_names_and_their_types(platform: Platform) -> None:
+    page = requests.get(
+        f"{platform.api_url}/metrics", headers={"Authorization": f"Bearer {access_token(platform)}"}, timeout=60
+    )
+    assert page.headers["Content-Type"].startswith("text/plain")
+    found = types(page.text)
+    assert {name: found.get(name) for name in METRICS} == METRICS
+
+
+def test_an_analysis_and_its_refusal_move_every_metric_of_the_document(platform: Platform, member: ApiClient) -> None:
+    token = access_token(platform)
+
+    def moved() -> Samples:
+        now = metrics(platform, token)
+        return {sample: now[sample] - before.get(sample, 0) for sample in now}
+
+    earlier = logged(platform, ["text"], ["/analyze"])
+    assert until_equal(lambda: counted(platform, token, ["/analyze"]), lambda: earlier) == earlier
+    before = metrics(platform, token)
+    found = analysed(member, TEXT)
+    assert analyze(member, {"text": ""}).status_code == 400
+    sentiment = ("sentiment", found["sentiment"]["sentiment"])
+    route = ("method", "POST"), ("route", "/analyze")
+    wanted: Samples = {
+        ("request_count_total", *route, ("status", "2xx")): 1,
+        ("request_count_total", *route, ("status", "4xx")): 1,
+        ("request_latency_seconds_count", *route): 2,
+        ("sentiment_count_total", sentiment): 1,
+        ("text_length_sum",): len(TEXT),
+        ("text_length_count",): 1,
+        ("sentiment_confidence_count", sentiment): 1,
+        ("entities_per_text_sum",): len(found["entities"]),
+        ("entities_per_text_count",): 1,
+        **{("comprehend_latency_seconds_count", ("operation", operation)): 1 for operation in OPERATIONS},
+    }
+    assert eventually(lambda: {sample: moved().get(sample) for sample in wanted} == wanted, 60)
+    assert moved()["error_count_total", ("type", "bad_request")] >= 1  # of every route, also of tests before
+    assert ("active_requests",) in moved()
 
 
 def test_the_language_is_english_unless_another_is_named(member: ApiClient) -> None:

@@ -52,7 +52,13 @@ def unpack() -> None:
         raise OperationError(f"There is no Prometheus here. {HOW}")
     UNPACKED.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=UNPACKED.parent) as folder:
-        call(["apt-get", "download", "prometheus", *SCRIPTS], folder)
+        # Package lists of our own: the system's may be missing or old, and only root may renew them.
+        places = {"Dir::State::lists": Path(folder) / "lists", "Dir::Cache": Path(folder) / "cache"}
+        for part in ("lists/partial", "cache/archives/partial"):
+            (Path(folder) / part).mkdir(parents=True)
+        apt = ["apt-get", *(word for name, place in places.items() for word in ("-o", f"{name}={place}"))]
+        call([*apt, "update"], folder)
+        call([*apt, "download", "prometheus", *SCRIPTS], folder)
         for package in sorted(Path(folder).glob("*.deb")):
             call(["dpkg", "-x", package.name, "unpacked"], folder)
         shutil.rmtree(UNPACKED, ignore_errors=True)

@@ -16,6 +16,7 @@ from tests.platform import Platform
 
 Seen = Counter[tuple[str, str, str]]  # (method, route, class of status) -> answers
 ARRIVAL_SECONDS = 60
+SETTLED_SECONDS = 3
 POLL_SECONDS = 0.3
 NO_FUNCTION = (502, 503, 504)  # API Gateway's answers: it got none, or none in time
 
@@ -80,7 +81,7 @@ def send(api_url: str, token: str, calls: Sequence[Call], workers: int, each: in
 def logged(platform: Platform, keys: Iterable[str], routes: Iterable[str]) -> Seen:
     """Return the requests of these routes that the functions' logs tell of, each once."""
     lines = {line["request_id"]: line for key in keys for line in request_lines(platform, key)}
-    found = [(line["method"], line["route"], f"{line['status'] // 100}xx") for line in lines.values()]
+    found = [(line["method"], line.get("route", ""), f"{line['status'] // 100}xx") for line in lines.values()]
     return Counter(each for each in found if each[1] in {*routes})
 
 
@@ -127,6 +128,17 @@ def counted(platform: Platform, token: str, routes: Iterable[str]) -> Seen:
     of_routes = {*routes}
     found = requests_of(metrics(platform, token)).items()
     return Counter({key: int(number) for key, number in found if key[1] in of_routes})
+
+
+def settled(ask: Callable[[], Seen]) -> Seen:
+    """Ask until the answer has stayed the same for longer than lines take to arrive, or long enough; return it."""
+    deadline = time.monotonic() + ARRIVAL_SECONDS
+    found, since = ask(), time.monotonic()
+    while time.monotonic() - since < SETTLED_SECONDS and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+        if (now := ask()) != found:
+            found, since = now, time.monotonic()
+    return found
 
 
 def until_equal(ask: Callable[[], Seen], wanted: Callable[[], Seen]) -> Seen:

@@ -184,7 +184,7 @@ def test_grafana_is_run_for_this_machine_alone_and_ended(
 
 
 def test_a_program_that_ends_by_itself_is_named_with_its_last_words(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "import sys; print('first'); sys.exit('no room left')"]
+    command = [sys.executable, "-c", "import sys; print('first', flush=True); sys.exit('no room left')"]
     with started("Grafana", command, tmp_path / "log", os.environ) as running:  # noqa: SIM117
         with pytest.raises(OperationError, match=r"Grafana has ended with status 1; .*log ends with: no room left"):
             wait_for(running, "http://127.0.0.1:9/")

@@ -14,15 +14,11 @@ DASHBOARD = FILES / "dashboards" / "slipway.json"
 PACKAGED = Path("/usr/share/grafana")  # where Grafana's own packages for Debian and Red Hat put it
 PROGRAMS = ("grafana", "grafana-server")  # the second is the older name
 DEFAULTS = Path("conf") / "defaults.ini"  # what makes a folder Grafana's home
-HOW = """To install Grafana on Debian or Ubuntu:
-  sudo mkdir -p /etc/apt/keyrings
-  wget -qO- https://apt.grafana.com/gpg.key | sudo gpg --dearmor -o /etc/apt/keyrings/grafana.gpg
-  echo 'deb [signed-by=/etc/apt/keyrings/grafana.gpg] https://apt.grafana.com stable main' \\
-    | sudo tee /etc/apt/sources.list.d/grafana.list
-  sudo apt-get update && sudo apt-get install grafana
-On macOS:
-  brew install grafana
-Elsewhere: unpack https://grafana.com/grafana/download, and set GRAFANA_HOME to its folder."""
+HOW = """To install Grafana:
+  Debian, Ubuntu  add its repository (https://grafana.com/docs/grafana/latest/setup-grafana/installation/debian/), then
+                  sudo apt-get update && sudo apt-get install grafana
+  macOS           brew install grafana
+  elsewhere       unpack https://grafana.com/grafana/download, and set GRAFANA_HOME to its folder."""
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class Answered(BaseModel):
     message: Literal["request"]
     request_id: str = Field(min_length=1, max_length=128)
     method: str
-    route: str | None = Field(max_length=200)
+    route: str | None = Field(default=None, max_length=200)  # the logger leaves out what is None
     status: int = Field(ge=100, le=599)
     milliseconds: Seconds
     code: str | None = None

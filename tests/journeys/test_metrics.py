@@ -36,6 +36,7 @@ CALLS = [
     Call("PUT", "/jobs/job-0", "/jobs/{id}", "/jobs/{proxy+}", anonymous=True, attempts=2),
     Call("GET", "/training-types", "/training-types"),
     Call("GET", "/jobs?limit=1", "/jobs"),
+    Call("GET", "/jobs/job-0/nothing/here", "unmatched"),
     Call("GET", "/datasets/ds-0000000000000000000", "/datasets/{id}", "/datasets/{proxy+}"),
     Call("POST", "/datasets", "/datasets", body={"nonsense": True}, attempts=2),
 ]

@@ -53,6 +53,12 @@ def test_an_answer_is_counted_by_its_template_and_class_with_its_latency_and_wit
     ]
 
 
+def test_an_answer_is_counted_without_what_the_logger_leaves_out() -> None:
+    # The route, where none took the request, is None, and what is None is not written.
+    line = {name: value for name, value in ANSWERED.items() if name not in ("route", "code", "username")}
+    assert observed(line)[0] == ("request_count", ("GET", "unmatched", "2xx"), Decimal(1))
+
+
 def test_an_error_is_counted_by_its_code() -> None:
     found = observed(ANSWERED | {"status": 404, "code": "not_found"})
     assert found[0][1] == ("GET", "/jobs/{job_id}", "4xx")

@@ -73,8 +73,8 @@ ALARMS = [
     ),
     Alarm(
         *("Undelivered", "AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", 1, 1),
-        "An event could not be delivered to its function in an hour of trying, and lies in a queue.",
-        "EventBridge tries ten times: what lies there was refused every time, for want of a permission or a function.",
+        "An event, or log lines to be counted, could not be brought to their function, and lie in a queue.",
+        "EventBridge tries ten times and Lambda three: what lies there failed every time.",
     ),
     Alarm(
         *("JobFailures", OWN, "JobFailures", "Sum", 1, 1),

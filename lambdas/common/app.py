@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from mangum import Mangum
 from starlette.exceptions import HTTPException
 
+from lambdas.common import surrogates
 from lambdas.common.errors import STATUS_CODES, BadRequest, FieldError, SlipwayError, Unavailable
 from lambdas.common.observability import logger
 
@@ -55,19 +56,14 @@ def operation_id(route: APIRoute) -> str:
 
 
 async def log_and_guard(request: Request, call_next: Callable[[Request], Any]) -> Response:
-    """Refuse repeated query keys, answer what nobody foresaw as 500, and write one access-log line.
+    """Refuse what no route may get, answer what nobody foresaw as 500, and write one access-log line.
 
     What a route puts into `request.state.facts` goes along: the metrics are counted from these lines.
     """
     started = time.perf_counter()
     try:
-        counts = Counter(name for name, _ in request.query_params.multi_items())
-        repeated = [name for name, count in counts.items() if count > 1]
-        if repeated:
-            errors: list[FieldError] = [{"field": name, "message": "given more than once"} for name in repeated]
-            response = error_response(request, BadRequest("A query parameter is given more than once.", errors=errors))
-        else:
-            response = await call_next(request)
+        problem = repeated_keys(request) or surrogates.problem_of(await request.body())
+        response = error_response(request, problem) if problem else await call_next(request)
     except Exception as error:  # the last line of defence: logged whole, answered without detail
         response = answer_unexpected(request, error)
     route = request.scope.get("route")
@@ -88,6 +84,15 @@ async def log_and_guard(request: Request, call_next: Callable[[Request], Any]) -
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Cache-Control", "no-store")
     return response
+
+
+def repeated_keys(request: Request) -> BadRequest | None:
+    """Return the refusal of query parameters that are given more than once: which of the values counts is a guess."""
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    errors: list[FieldError] = [
+        {"field": name, "message": "given more than once"} for name, count in counts.items() if count > 1
+    ]
+    return BadRequest("A query parameter is given more than once.", errors=errors) if errors else None
 
 
 def request_id(request: Request) -> str | None:

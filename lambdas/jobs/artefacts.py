@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lambdas.common import objects
+from lambdas.common import objects, surrogates
 from lambdas.jobs import capsule
 from lambdas.jobs.schemas import Job
 from lambdas.jobs.training_types import TRAINING_TYPES
@@ -99,4 +99,6 @@ def parsed(name: str, content: bytes) -> dict[str, Any]:
         raise ArtefactError(f"{name} is not JSON: {error}.") from error
     if not isinstance(found, dict):
         raise ArtefactError(f"{name} is not a JSON object.")
+    if not surrogates.is_whole(found):
+        raise ArtefactError(f"{name} {surrogates.MESSAGE}.")
     return found

@@ -47,10 +47,7 @@ def check(text: str, language: str) -> None:
         raise refused("language", f"must be one of {', '.join(LANGUAGES)}")
     if not text.strip():
         raise refused("text", "must have something in it besides white space")
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError as error:  # JSON can spell one half of a pair of surrogates
-        raise refused("text", "holds half a character, which UTF-8 cannot carry; send whole ones") from error
+    size = len(text.encode())
     if size > MAX_TEXT_BYTES:
         limit = f"at most {MAX_TEXT_BYTES:,} can be analysed at once"
         raise refused("text", f"has {size:,} bytes of UTF-8, and {limit}: send it in parts, cut between sentences")

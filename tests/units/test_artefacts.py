@@ -32,3 +32,8 @@ def test_wrong_figures_are_named(metrics: Any, named: str) -> None:
 def test_a_report_that_is_no_json_object_is_named(content: bytes) -> None:
     with pytest.raises(ArtefactError, match=r"^metrics\.json is not"):
         parsed("metrics.json", content)
+
+
+def test_half_a_character_in_a_report_is_named() -> None:
+    with pytest.raises(ArtefactError, match=r"^summary\.json holds half a character"):
+        parsed("summary.json", b'{"classes": ["\\ud83d"]}')

@@ -167,7 +167,7 @@ def test_an_unknown_language_is_refused_with_those_there_are(user: ApiClient, co
         ({"text": None}, "text"),
         ({"text": "x", "lang": "en"}, "lang"),
         ({"text": "x", "language": 1}, "language"),
-        ('{"text": "\\ud800"}', "text"),  # half a character, which no UTF-8 can carry
+        ('{"text": "\\ud800"}', "text"),  # half a character
     ],
 )
 def test_a_body_of_the_wrong_shape_is_refused_by_field(

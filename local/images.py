@@ -27,6 +27,8 @@ from local.home import CACHE, PlatformError
 from local.outputs import Deployment
 
 PROGRAM = PurePosixPath("/opt/program")  # where our images keep their own code
+# Found here, once: it asks sysconfig, which gives half an answer to the second of two threads that ask first.
+UV = uv.find_uv_bin()
 
 
 def build(context: Path, dockerfile: str) -> Image:
@@ -129,7 +131,7 @@ def keep(made: Path, place: Path) -> None:
 
 def run_uv(*arguments: str) -> None:
     """Run uv. Raises PlatformError with what it said."""
-    done = subprocess.run([uv.find_uv_bin(), *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run([UV, *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         raise PlatformError(f"The packages of an image could not be installed: {done.stderr.strip()}")
 

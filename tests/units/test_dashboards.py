@@ -5,10 +5,14 @@ from __future__ import annotations
 import configparser
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from lambdas.metrics.catalogue import METRICS
 from operations.grafana import FILES
@@ -143,6 +147,31 @@ def test_every_metric_of_our_own_namespace_is_shown() -> None:
         found["metricName"] for target in targets(CLOUDWATCH) if (found := target.values[0])["namespace"] == "Slipway"
     }
     assert shown == AWS["Slipway"][0]
+
+
+@pytest.mark.parametrize("dashboard", [PROMETHEUS, CLOUDWATCH], ids=lambda dashboard: dashboard["uid"])
+def test_grafanas_own_types_know_every_field_of_a_dashboard(dashboard: dict[str, Any]) -> None:
+    register_default_plugins()  # the types of panels' options and of data sources' queries
+    read = json.loads(JSONEncoder().encode(Dashboard.from_json(dashboard)))
+    assert list(lost(dashboard, read)) == []
+    misspelt = json.loads(json.dumps(dashboard).replace('"showPoints"', '"showPoint"').replace('"refId"', '"refid"'))
+    read = json.loads(JSONEncoder().encode(Dashboard.from_json(misspelt)))
+    assert {path.rpartition(".")[2] for path in lost(misspelt, read)} >= {"showPoint", "refid"}
+
+
+def lost(ours: Any, read: Any, path: str = "") -> Iterator[str]:
+    """Name what Grafana's types left out or changed when they read it."""
+    if isinstance(ours, dict) and isinstance(read, dict):
+        for name, value in ours.items():
+            if name in read:
+                yield from lost(value, read[name], f"{path}.{name}")
+            elif name != "definition":  # of a variable: Grafana itself writes it, and no type has it
+                yield f"{path}.{name}"
+    elif isinstance(ours, list) and isinstance(read, list) and len(ours) == len(read):
+        for number, (one, other) in enumerate(zip(ours, read, strict=True)):
+            yield from lost(one, other, f"{path}.{number}")
+    elif ours != read:
+        yield path
 
 
 @pytest.mark.parametrize("dashboard", [PROMETHEUS, CLOUDWATCH], ids=lambda dashboard: dashboard["uid"])

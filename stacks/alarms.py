@@ -73,8 +73,8 @@ ALARMS = [
     ),
     Alarm(
         *("Undelivered", "AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", 1, 1),
-        "An event, or log lines to be counted, could not be brought to their function, and lie in a queue.",
-        "EventBridge tries ten times and Lambda three: what lies there failed every time.",
+        "A function could not be called, or failed, however often it was tried; what it was to do lies in a queue.",
+        "EventBridge tries ten times, and Lambda three: what passes by itself has passed by then.",
     ),
     Alarm(
         *("JobFailures", OWN, "JobFailures", "Sum", 1, 1),

@@ -32,8 +32,21 @@ WATCHERS = {
 }
 
 
+def undelivered_queue(scope: Construct) -> sqs.Queue:
+    """Return the queue of what no function was called for, or what it failed at however often it was tried."""
+    queue = sqs.Queue(
+        scope,
+        "Undelivered",
+        enforce_ssl=True,
+        encryption=sqs.QueueEncryption.SQS_MANAGED,
+        retention_period=cdk.Duration.days(14),
+    )
+    acknowledge(queue, {"SQS3": "This is the queue for what could not be delivered; it has none itself."})
+    return queue
+
+
 class Events(Construct):
-    """The rules, and `undelivered`: the queue that keeps what could not be delivered."""
+    """The rules; what they cannot deliver goes to the queue `undelivered`."""
 
     def __init__(
         self,
@@ -44,19 +57,11 @@ class Events(Construct):
         functions: Functions,
         queues: list[str],
         workflows: dict[str, str],
+        undelivered: sqs.Queue,
     ) -> None:
         super().__init__(scope, id)
         self._functions = functions
-        self.undelivered = sqs.Queue(
-            self,
-            "Undelivered",
-            enforce_ssl=True,
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
-            retention_period=cdk.Duration.days(14),
-        )
-        acknowledge(
-            self.undelivered, {"SQS3": "This is the queue for what could not be delivered; it has none itself."}
-        )
+        self._undelivered = undelivered
         self._rule("BatchJobs", "jobs_watch", "aws.batch", "Batch Service Job State Change", {"jobQueue": queues})
         self._rule("BlockedQueues", "jobs_watch", "aws.batch", "Batch Service Job Queue Blocked", {"jobQueue": queues})
         self._rule(
@@ -101,6 +106,6 @@ class Events(Construct):
             self._functions[key],  # pyright: ignore[reportArgumentType]  jsii names the interface's parameters differently
             retry_attempts=10,
             max_event_age=cdk.Duration.hours(1),  # by then reconcile has seen the same change several times
-            dead_letter_queue=self.undelivered,
+            dead_letter_queue=self._undelivered,
         )
         return target  # pyright: ignore[reportReturnType]  as above

@@ -27,7 +27,8 @@ class Spec:
     """A function before it is deployed.
 
     `memory` and `disk` (its /tmp) in MiB, and with the memory comes its share of a CPU; `timeout` in seconds; `bundle`
-    names its code in cdk_app/bundle_contents.py.
+    names its code in cdk_app/bundle_contents.py. Nobody waits for the answer of an `asynchronous` one: what it fails at
+    is kept in the queue of what was not delivered.
     """
 
     handler: str
@@ -36,6 +37,7 @@ class Spec:
     timeout: int = 60
     disk: int = 512
     bundle: str = "functions"
+    asynchronous: bool = False
 
 
 def api(handler: str, variables: str) -> Spec:
@@ -80,6 +82,7 @@ FUNCTIONS = {
         "lambdas.datasets.tasks.recover",
         "STAGE DATASETS_TABLE WAITS_TABLE DATASETS_BUCKET PROCESS_WORKFLOW_ARN",
         timeout=300,
+        asynchronous=True,
     ),
     "models": api(
         "lambdas.models.handler.handler",
@@ -104,6 +107,7 @@ FUNCTIONS = {
         "lambdas.models.tasks.recover",
         "STAGE MODELS_TABLE MODELS_INDEX_TABLE WAITS_TABLE MODELS_BUCKET SCAN_WORKFLOW_ARN IMPORT_WORKFLOW_ARN",
         timeout=300,
+        asynchronous=True,
     ),
     "models_rebuild": Spec(
         "lambdas.models.tasks.rebuild", "MODELS_TABLE MODELS_INDEX_TABLE WAITS_TABLE MODELS_BUCKET", timeout=900
@@ -123,25 +127,29 @@ FUNCTIONS = {
         "STAGE JOBS_TABLE WAITS_TABLE JOBS_BUCKET DATASETS_TABLE MODELS_TABLE MODELS_INDEX_TABLE MODELS_BUCKET",
         memory=1024,  # it reads the whole model once, for its SHA-256
         timeout=900,
+        asynchronous=True,
     ),
     "jobs_schedule": Spec(
         "lambdas.jobs.tasks.schedule",
         "JOBS_TABLE WAITS_TABLE DATASETS_TABLE DATASETS_BUCKET MODELS_TABLE MODELS_BUCKET ENDPOINTS_TABLE "
         "TRAIN_WORKFLOW_ARN MAX_JOBS_PER_USER MAX_INSTANCE_HOURS_PER_USER",
+        asynchronous=True,
     ),
     "jobs_control": Spec(
         "lambdas.jobs.tasks.control",
         "JOBS_TABLE WAITS_TABLE JOBS_BUCKET",
         memory=1024,  # it compresses a log as fast as its share of a CPU lets it
         timeout=900,
+        asynchronous=True,
     ),
     "jobs_watch": Spec(
         "lambdas.jobs.tasks.watch",
         "STAGE JOBS_TABLE WAITS_TABLE JOBS_BUCKET TRAIN_WORKFLOW_ARN JOBS_REGISTER_FUNCTION JOBS_SCHEDULE_FUNCTION "
         "STALLED_AFTER_MINUTES",
         timeout=300,
+        asynchronous=True,
     ),
-    "jobs_progress": Spec("lambdas.jobs.tasks.progress", "STAGE JOBS_TABLE"),
+    "jobs_progress": Spec("lambdas.jobs.tasks.progress", "STAGE JOBS_TABLE", asynchronous=True),
     "endpoints": api(
         "lambdas.endpoints.handler.handler",
         "STAGE ENDPOINTS_TABLE WAITS_TABLE MODELS_TABLE MODELS_BUCKET JOBS_BUCKET DEPLOY_WORKFLOW_ARN "
@@ -174,12 +182,13 @@ FUNCTIONS = {
         "UPDATE_WORKFLOW_ARN TEARDOWN_WORKFLOW_ARN LOG_RETENTION_DAYS SLEEP_WORKFLOW_ARN ENDPOINT_LEASE_HOURS "
         "ENDPOINT_IDLE_MINUTES REGISTER_WORKFLOW_ARN LLM_SERVER",
         timeout=300,
+        asynchronous=True,
     ),
     "metrics": api(
         "lambdas.metrics.handler.handler",
         "METRICS_TABLE JOBS_TABLE ENDPOINTS_TABLE WAITS_TABLE QUEUES API_FUNCTIONS",
     ),
-    "metrics_count": Spec("lambdas.metrics.tasks.count", "METRICS_TABLE"),
+    "metrics_count": Spec("lambdas.metrics.tasks.count", "METRICS_TABLE", asynchronous=True),
     "stats": api(
         "lambdas.stats.handler.handler",
         "STAGE DATASETS_TABLE MODELS_TABLE MODELS_INDEX_TABLE JOBS_TABLE ENDPOINTS_TABLE WAITS_TABLE USER_POOL_ID "
@@ -266,6 +275,8 @@ class Functions(dict[str, Function]):
                 arn: WILDCARDS[name] for _, name in grants if name in WILDCARDS for arn in self.resources[name]
             }
             acknowledge_wildcards(function.own_role, wildcards)
+            if spec.asynchronous:
+                function.keep_failures(self.resources["undelivered-queue"][0])
             self[key] = function
             self.resources[key] = [function.function_arn]
 

@@ -6,7 +6,7 @@ here and listed in `stacks/shared_grants.py`.
 No API function may create anything at SageMaker or Batch or pass a role: only the tasks do.
 """
 
-from stacks.shared_grants import ANYWHERE, BESIDE_ENDPOINTS, ENDPOINTS_OF_JOBS, INPUTS_OF_JOBS
+from stacks.shared_grants import ANYWHERE, BESIDE_ENDPOINTS, ENDPOINTS_OF_JOBS, INPUTS_OF_JOBS, UNDELIVERED
 
 GRANTS: dict[str, list[tuple[str, str]]] = {
     # ---------------------------------------------------------------------------------------------- accounts
@@ -66,6 +66,7 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("states: StartExecution", "process-workflow"),
         ("states: DescribeExecution", "process-workflow/executions"),
         ("states: SendTaskSuccess SendTaskFailure SendTaskHeartbeat", ANYWHERE),
+        UNDELIVERED,
     ],
     # ------------------------------------------------------------------------------------------------ models
     "models": [
@@ -110,6 +111,7 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("states: DescribeExecution", "scan-workflow/executions"),
         ("states: StartExecution", "import-workflow"),
         ("states: DescribeExecution", "import-workflow/executions"),
+        UNDELIVERED,
     ],
     "models_rebuild": [
         ("dynamodb: PutItem UpdateItem", "models-table"),
@@ -160,12 +162,14 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("sagemaker: DescribeTrainingJob", "training-jobs"),
         ("cloudwatch: GetMetricData", ANYWHERE),
         ("events: PutEvents", "event-bus"),  # an evaluation's alarm begins or ends
+        UNDELIVERED,
     ],
     "jobs_schedule": [  # it makes jobs, as the API does
         ("dynamodb: GetItem PutItem UpdateItem DeleteItem", "jobs-table"),
         ("dynamodb: PutItem", "waits-table"),
         *INPUTS_OF_JOBS,
         ("states: StartExecution", "train-workflow"),
+        UNDELIVERED,
     ],
     "jobs_control": [
         ("dynamodb: GetItem Query UpdateItem DeleteItem", "jobs-table"),
@@ -175,6 +179,7 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("s3: PutObject", "jobs-bucket/logs"),
         ("logs: DescribeLogStreams GetLogEvents", "training-logs"),
         ("batch: UpdateServiceJob TerminateServiceJob", "service-jobs"),
+        UNDELIVERED,
     ],
     "jobs_watch": [
         ("dynamodb: GetItem Query UpdateItem DeleteItem", "jobs-table"),
@@ -190,11 +195,13 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("lambda: InvokeFunction", "jobs_register"),
         ("lambda: InvokeFunction", "jobs_schedule"),
         ("logs: DescribeLogStreams GetLogEvents", "training-logs"),  # has a silent job really said nothing?
+        UNDELIVERED,
     ],
     "jobs_progress": [
         ("dynamodb: GetItem BatchGetItem PutItem UpdateItem", "jobs-table"),
         ("dynamodb: Query", "jobs-table/by_id"),
         ("sagemaker: DescribeTrainingJob", "training-jobs"),
+        UNDELIVERED,
     ],
     # --------------------------------------------------------------------------------------------- endpoints
     "endpoints": [
@@ -273,6 +280,7 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
         ("cloudwatch: GetMetricData", ANYWHERE),
         ("states: DescribeExecution", "register-workflow/executions"),
         ("states: SendTaskSuccess SendTaskFailure SendTaskHeartbeat", ANYWHERE),
+        UNDELIVERED,
     ],
     # ----------------------------------------------------------------------------------------------- metrics
     "metrics": [  # it reads, and changes nothing
@@ -284,7 +292,7 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
     ],
     "metrics_count": [
         ("dynamodb: PutItem UpdateItem", "metrics-table"),
-        ("sqs: SendMessage", "undelivered-queue"),  # lines that could not be counted
+        UNDELIVERED,
     ],
     # ------------------------------------------------------------------------------------------------- stats
     "stats": [  # it reads, and changes nothing

@@ -3,7 +3,6 @@
 import aws_cdk as cdk
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_app.constructs.rest_api import RestApi
@@ -16,25 +15,12 @@ REFUSED = '{ $.error != "-" }'  # API Gateway's lines of requests that no functi
 
 
 class Counting(Construct):
-    """The function that counts, what brings it lines, and where lines go that it could not count."""
+    """The function that counts, and what brings it lines."""
 
-    def __init__(
-        self, scope: Construct, id: str, *, settings: Settings, functions: Functions, api: RestApi, lost: sqs.Queue
-    ) -> None:
+    def __init__(self, scope: Construct, id: str, *, settings: Settings, functions: Functions, api: RestApi) -> None:
         super().__init__(scope, id)
-        functions.resources["undelivered-queue"] = [lost.queue_arn]
         functions.add("metrics_count")
         self._counting = functions["metrics_count"]
-        lambda_.CfnEventInvokeConfig(
-            self,
-            "Failures",
-            function_name=self._counting.function_name,
-            qualifier="$LATEST",
-            maximum_retry_attempts=2,
-            destination_config=lambda_.CfnEventInvokeConfig.DestinationConfigProperty(
-                on_failure=lambda_.CfnEventInvokeConfig.OnFailureProperty(destination=lost.queue_arn)
-            ),
-        )
         self._permission = self._may_be_called(settings)
         for key in dict.fromkeys([*ROUTES, *PUBLIC_ROUTES]):
             self._subscribe(key.capitalize(), functions[key].log_group, ANSWERED)

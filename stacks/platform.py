@@ -12,7 +12,7 @@ from stacks.alarms import Alarms
 from stacks.api import add_api
 from stacks.dashboard import Dashboard
 from stacks.data import data_of
-from stacks.events import WATCHERS, Events
+from stacks.events import WATCHERS, Events, undelivered_queue
 from stacks.functions import Functions
 from stacks.metrics import Counting
 from stacks.operator_role import operator_role
@@ -33,6 +33,8 @@ class PlatformStack(cdk.Stack):
         functions = Functions(self, settings, bundles)
         functions.resources |= data.resources(self)
         functions.variables |= data.variables()
+        undelivered = undelivered_queue(self)
+        functions.resources["undelivered-queue"] = [undelivered.queue_arn]
 
         training = Training(self, "Training", settings=settings, buckets=dict(data.buckets))
         functions.resources |= training.resources() | endpoint_resources(self, settings)
@@ -55,16 +57,17 @@ class PlatformStack(cdk.Stack):
         api = add_api(self, settings, functions, data.user_pool_id)
         token_role.add(self, functions)
 
-        events = Events(
+        Events(
             self,
             "Events",
             settings=settings,
             functions=functions,
             queues=list(training.queues.values()),
             workflows=workflows,
+            undelivered=undelivered,
         )
-        Counting(self, "Counting", settings=settings, functions=functions, api=api, lost=events.undelivered)
-        alarms = Alarms(self, "Alarms", settings=settings, undelivered=events.undelivered.queue_name)
+        Counting(self, "Counting", settings=settings, functions=functions, api=api)
+        alarms = Alarms(self, "Alarms", settings=settings, undelivered=undelivered.queue_name)
         Dashboard(
             self,
             "Dashboard",
@@ -73,7 +76,7 @@ class PlatformStack(cdk.Stack):
             functions=functions,
             workflows=workflows,
             tables=dict(data.tables),
-            undelivered=events.undelivered.queue_name,
+            undelivered=undelivered.queue_name,
         )
         TrainingLogs(self, "TrainingLogs", settings=settings, progress=functions["jobs_progress"])
         outputs = {

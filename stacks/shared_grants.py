@@ -39,3 +39,6 @@ ENDPOINTS_OF_JOBS = [
     ("s3: GetObject", "models-bucket/documents"),
     ("states: StartExecution", "deploy-workflow"),
 ]
+
+# Lambda keeps with it what an asynchronous function fails at.
+UNDELIVERED = ("sqs: SendMessage", "undelivered-queue")

@@ -53,3 +53,16 @@ class Function(lambda_.Function):
         )
         self.own_role = role
         acknowledge(self, {"L1": "The code is built and checked for Python 3.13; the runtime moves when that does."})
+
+    def keep_failures(self, queue_arn: str) -> None:
+        """Keep in a queue what an asynchronous call failed at three times; the role must be allowed to send there."""
+        lambda_.CfnEventInvokeConfig(
+            self,
+            "Failures",
+            function_name=self.function_name,
+            qualifier="$LATEST",
+            maximum_retry_attempts=2,
+            destination_config=lambda_.CfnEventInvokeConfig.DestinationConfigProperty(
+                on_failure=lambda_.CfnEventInvokeConfig.OnFailureProperty(destination=queue_arn)
+            ),
+        )

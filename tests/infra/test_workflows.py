@@ -179,6 +179,26 @@ def test_an_event_that_cannot_be_delivered_is_retried_and_then_kept(dev: Stage) 
     assert all(target["DeadLetterConfig"] and target["RetryPolicy"]["MaximumRetryAttempts"] for target in targets)
 
 
+def test_what_a_function_fails_at_is_kept_where_nobody_waits_for_its_answer(dev: Stage) -> None:
+    arns = {
+        readable(target["Arn"]) for rule in dev.resources("AWS::Events::Rule").values() for target in rule["Targets"]
+    }
+    arns |= {readable(each["DestinationArn"]) for each in dev.resources("AWS::Logs::SubscriptionFilter").values()}
+    called = {arn.replace(".Arn>", ">") for arn in arns}
+    for function in dev.resources("AWS::Lambda::Function").values():
+        variables = function.get("Environment", {}).get("Variables", {})
+        called |= {readable(value) for name, value in variables.items() if name.endswith("_FUNCTION")}
+    configs = dev.resources("AWS::Lambda::EventInvokeConfig").values()
+    kept = {readable(config["FunctionName"]) for config in configs}
+    assert called <= kept
+    (subscribed,) = kept - called
+    assert subscribed.startswith("<JobsProgress"), "by a custom resource: SageMaker's log group is not the stage's"
+    ((queue, _),) = dev.resources("AWS::SQS::Queue").items()
+    assert {readable(config["DestinationConfig"]["OnFailure"]["Destination"]) for config in configs} == {
+        f"<{queue}.Arn>"
+    }
+
+
 def test_training_events_of_other_queues_and_programs_wake_nobody(dev: Stage) -> None:
     patterns = {
         pattern["detail-type"][0]: pattern["detail"]

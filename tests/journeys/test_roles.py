@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from local.api_client import ApiClient
+from stacks.functions import FUNCTIONS
 from stacks.grants import GRANTS
 from tests.hub import Hub
 from tests.journeys.checks import (
@@ -190,7 +191,6 @@ JUSTIFIED: dict[str, str] = {
     "endpoints_register: s3:ListBucket on models-bucket": f"{NO_404} {NO_LIST}",
     "endpoints_follow: s3:ListBucket on models-bucket": f"{NO_404} {NO_LIST}",
     "endpoints_watch: s3:ListBucket on models-bucket": f"{NO_404} {NO_LIST}",
-    "metrics_count: sqs:SendMessage on undelivered-queue": "Lambda sends in its name; the local one asks no role.",
 } | {
     f"{function}: {action} on {resource}": SCALED_FOR_US
     for function in ("endpoints_deploy", "endpoints_watch")
@@ -202,6 +202,11 @@ JUSTIFIED: dict[str, str] = {
         ("cloudwatch:DeleteAlarms", "scaling-alarms"),
         ("iam:CreateServiceLinkedRole", "scaling-role"),
     )
+}
+JUSTIFIED |= {
+    f"{function}: sqs:SendMessage on undelivered-queue": "Lambda sends in its name; the local one asks no role."
+    for function, spec in FUNCTIONS.items()
+    if spec.asynchronous
 }
 # The containers' roles': action -> why it is needed although nothing goes red here.
 NO_REGISTRY = "SageMaker pulls the image with it; this machine has no image registry."

@@ -144,7 +144,8 @@ def test_a_busy_shard_is_left_for_another(route: str) -> None:
     assert counted(route) == {"2xx": 2}
 
 
-def test_who_cannot_count_says_so_and_has_counted_nothing(route: str) -> None:
+def test_who_cannot_count_says_so_and_has_counted_nothing(route: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "TURNS", 4)  # each waits twice as long as the one before
     messages = lines(2, route)
     with conflicts(1000), pytest.raises(counting.NotCounted):
         count(delivery(messages), None)

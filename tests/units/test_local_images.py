@@ -1,4 +1,4 @@
-"""Making images without containers.  `pytest tests/units/test_images.py`"""
+"""Making images without containers.  `pytest tests/units/test_local_images.py`"""
 
 import pytest
 import uv

@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def role(platform: Platform) -> str:
+def role(platform: Platform) -> Iterator[str]:
     """A role as the SDK wants it before it sends anything: ours has less, as its containers are in no network."""
     iam = platform.client("iam")
     trust = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
@@ -74,7 +75,9 @@ def role(platform: Platform) -> str:
     given = {"Effect": "Allow", "Action": [f"{name}:*" for name in SERVICES], "Resource": "*"}
     policy = {"Version": "2012-10-17", "Statement": [given]}
     iam.put_role_policy(RoleName="sdk", PolicyName="all", PolicyDocument=json.dumps(policy))
-    return made["Role"]["Arn"]
+    yield made["Role"]["Arn"]
+    iam.delete_role_policy(RoleName="sdk", PolicyName="all")
+    iam.delete_role(RoleName="sdk")
 
 
 def image_uri(platform: Platform) -> str:

@@ -73,7 +73,7 @@ def running_comprehend() -> Iterator[Recorded]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)  # it ends as soon as it is told
     thread.start()
     recorded.url = f"http://127.0.0.1:{server.server_address[1]}"
     try:

@@ -140,7 +140,7 @@ class Handler(BaseHTTPRequestHandler):
 def running_hub() -> Iterator[Hub]:
     """A hub on a free port, for as long as it is used."""
     hub = Hub()
-    thread = Thread(target=hub.serve_forever, daemon=True)
+    thread = Thread(target=hub.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield hub

@@ -1,23 +1,23 @@
-"""Conditional writes, done together or not at all; each knows the error to raise when its condition fails."""
+"""Writes, done together or not at all; a conditional one knows the error to raise when its condition fails."""
 
 import random
 import time
 from typing import Any, Self
 
 from lambdas.common import aws
-from lambdas.common.errors import Stale
+from lambdas.common.errors import Conflict, Stale
 from lambdas.common.items import serializer
 
 TURNS = 10
 
 
 class Write:
-    """One conditional write of a transaction, and the error to raise when its condition fails."""
+    """One write of a transaction, and the error to raise when its condition fails; without a condition it has none."""
 
-    def __init__(self, verb: str, arguments: dict[str, Any], failure: Exception) -> None:
+    def __init__(self, verb: str, arguments: dict[str, Any], failure: Exception | None = None) -> None:
         self.verb = verb
         self.arguments = arguments
-        self.failure = failure
+        self.failure = failure or Conflict("Never: this write has no condition.")
 
     @classmethod
     def put(cls, table: str, item: dict[str, Any], failure: Exception) -> Self:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from lambdas.common import aws
 from lambdas.common.environment import variable
-from lambdas.common.errors import Conflict, TooLarge
+from lambdas.common.errors import TooLarge
 from lambdas.common.items import from_item, key, read_items
 from lambdas.common.transactions import Write
 
@@ -39,12 +39,12 @@ def reserving(owner: str, size: int, datasets: int = 0) -> Write:
 
 def releasing(owner: str, size: int) -> Write:
     """Return the write that counts `size` bytes as free; it belongs in a transaction that happens once."""
-    return Write("Update", counting(owner, -size), Conflict("Never: this write has no condition."))
+    return Write("Update", counting(owner, -size))
 
 
 def dataset_gone(owner: str) -> Write:
     """Return the write that counts a data set as gone; it belongs in a transaction that happens once."""
-    return Write("Update", counting(owner, 0, -1), Conflict("Never: this write has no condition."))
+    return Write("Update", counting(owner, 0, -1))
 
 
 def counting(owner: str, change: int, datasets: int = 0) -> dict:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 from lambdas.common import aws
 from lambdas.common.environment import variable
-from lambdas.common.errors import Conflict
 from lambdas.common.items import from_item, key, read_items
 from lambdas.common.transactions import Write
 from lambdas.endpoints.schemas import Endpoint
@@ -22,13 +21,13 @@ def adding(endpoint: Endpoint) -> Write:
         "user": {"S": endpoint.owner},
         "endpoint": {"S": endpoint.id},
     }
-    return Write("Put", {"TableName": variable("ENDPOINTS_TABLE"), "Item": item}, never())
+    return Write("Put", {"TableName": variable("ENDPOINTS_TABLE"), "Item": item})
 
 
 def removing(id: str) -> Write:
     """Return the write that no longer does; again is no error."""
     delete = {"TableName": variable("ENDPOINTS_TABLE"), "Key": key(PARTITION, item_id(id))}
-    return Write("Delete", delete, never())
+    return Write("Delete", delete)
 
 
 def everyone() -> Iterator[tuple[str, str]]:
@@ -59,8 +58,3 @@ def awake_endpoints(owner: str | None) -> list[Endpoint]:
 def item_id(id: str) -> str:
     """Return the id of an endpoint's item; with a `#`, so that it is nobody's record."""
     return f"{id}#awake"
-
-
-def never() -> Conflict:
-    """Return the failure of a write that has no condition."""
-    return Conflict("Never: this write has no condition.")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from lambdas.common import aws
 from lambdas.common.environment import optional, variable
-from lambdas.common.errors import Conflict, TooManyRequests
+from lambdas.common.errors import TooManyRequests
 from lambdas.common.items import key
 from lambdas.common.transactions import Write
 from lambdas.jobs.answers import Usage
@@ -38,7 +38,7 @@ def charging_hours(owner: str, month: str, seconds: int) -> Write:
     """Return the write that takes instance-seconds from a month; raises TooManyRequests when they never fit."""
     update, most = counting(owner, f"usage#{month}", seconds), optional("MAX_INSTANCE_HOURS_PER_USER")
     if most is None:
-        return Write("Update", update, Conflict("Never: this write has no condition."))
+        return Write("Update", update)
     room = int(most) * HOUR - seconds
     detail = (
         f"This may take {seconds / HOUR:.1f} instance-hours, and you may have {most} in a month (GET /jobs/usage says "
@@ -58,8 +58,7 @@ def releasing(job: Job) -> list[Write]:
         return []
     unused = job.charged_seconds - used_seconds(job, datetime.now(UTC))
     changes = [(AT_ONCE, -1), (f"usage#{job.charged_month}", -unused)]
-    never = Conflict("Never: these writes have no condition.")
-    return [Write("Update", counting(job.owner, counter, change), never) for counter, change in changes]
+    return [Write("Update", counting(job.owner, counter, change)) for counter, change in changes]
 
 
 def used_seconds(job: Job, ended: datetime) -> int:

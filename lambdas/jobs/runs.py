@@ -13,7 +13,6 @@ from pydantic import BaseModel, Field
 
 from lambdas.common import aws
 from lambdas.common.environment import variable
-from lambdas.common.errors import Conflict
 from lambdas.common.items import from_item, key, read_items
 from lambdas.common.store import now
 from lambdas.common.transactions import Write
@@ -88,7 +87,7 @@ def adding(at: dict[str, Any], added: dict[str, int], last: dict[str, str]) -> W
         "ExpressionAttributeValues": {f":{name}": {"N": str(count)} for name, count in added.items()}
         | {f":{name}": {"S": value} for name, value in last.items()},
     }
-    return Write("Update", update, Conflict("Never: this write has no condition."))
+    return Write("Update", update)
 
 
 # ------------------------------------------------------------------------------------------------------- reads

@@ -123,7 +123,7 @@ def no_longer_pointing(schedule: Schedule) -> list[Write]:
     if schedule.next_run_at is None:
         return []
     delete = {"TableName": SCHEDULES.table, "Key": key(DUE, f"{schedule.next_run_at}#{schedule.id}")}
-    return [Write("Delete", delete, Conflict("Never: this write has no condition."))]
+    return [Write("Delete", delete)]
 
 
 def due(now: datetime) -> list[tuple[str, str]]:

@@ -9,7 +9,6 @@ from typing import Any
 
 from lambdas.common import aws
 from lambdas.common.environment import variable
-from lambdas.common.errors import Conflict
 from lambdas.common.items import key
 from lambdas.common.tallies import JOB_SECONDS, SHARDS, Tally, adding, any_shard, counted, observed, tally_in, total
 from lambdas.common.transactions import Write
@@ -27,9 +26,9 @@ def ended(job: Job, outcome: Outcome, changes: dict[str, Any]) -> list[Write]:
     if started_at:
         ran = (datetime.fromisoformat(ended_at) - datetime.fromisoformat(started_at)).total_seconds()
         tallies[f"{outcome}{DURATIONS}"] = observed(round(Decimal(max(ran, 0)), 3), JOB_SECONDS)
-    shard, never = any_shard(), Conflict("Never: this write has no condition.")
+    shard = any_shard()
     return [
-        Write("Update", adding(variable("JOBS_TABLE"), key(PARTITION, f"{name}#{shard}"), tally), never)
+        Write("Update", adding(variable("JOBS_TABLE"), key(PARTITION, f"{name}#{shard}"), tally))
         for name, tally in tallies.items()
     ]
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 from lambdas.common import aws
 from lambdas.common.environment import variable
-from lambdas.common.errors import Conflict
 from lambdas.common.items import from_item, key, read_items
 from lambdas.common.pages import Page, decode_cursor, encode_cursor
 from lambdas.common.transactions import Write
@@ -73,4 +72,4 @@ def sharing(before: ModelVersion | None, after: ModelVersion | None) -> list[Wri
         "UpdateExpression": "ADD versions :change",
         "ExpressionAttributeValues": {":change": {"N": "1" if will_be else "-1"}},
     }
-    return [Write("Update", update, Conflict("Never: this write has no condition."))]
+    return [Write("Update", update)]

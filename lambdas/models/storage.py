@@ -6,7 +6,6 @@ A version counts from when its files are all there and known until they are dele
 from collections.abc import Iterable
 
 from lambdas.common.environment import variable
-from lambdas.common.errors import Conflict
 from lambdas.common.items import from_item, key, read_items
 from lambdas.common.transactions import Write
 from lambdas.models.records import MODELS
@@ -26,7 +25,7 @@ def counting(owner: str, change: int) -> list[Write]:
         "ExpressionAttributeNames": {"#bytes": "bytes"},
         "ExpressionAttributeValues": {":change": {"N": str(change)}},
     }
-    return [Write("Update", update, Conflict("Never: this write has no condition."))]
+    return [Write("Update", update)]
 
 
 def freed(version: ModelVersion) -> ModelVersion:

@@ -98,6 +98,18 @@ TOPIC_KEY = (
 )
 
 
+def metric(namespace: str, name: str, statistic: str, label: str | None = None, **dimensions: str) -> cloudwatch.Metric:
+    """Return a metric in periods of five minutes."""
+    return cloudwatch.Metric(
+        namespace=namespace,
+        metric_name=name,
+        statistic=statistic,
+        label=label,
+        dimensions_map=dimensions,
+        period=PERIOD,
+    )
+
+
 class Alarms(Construct):
     """`all`: the alarms by name; each tells the topic, `topic_arn`, when it rings and when it is over."""
 
@@ -111,28 +123,21 @@ class Alarms(Construct):
             "AWS/Lambda": {},
             "AWS/SQS": {"QueueName": undelivered},
         }
+        told = actions.SnsAction(topic)  # pyright: ignore[reportArgumentType]  jsii names the parameters differently
         self.all: dict[str, cloudwatch.Alarm] = {}
         for line in ALARMS:
-            metric = cloudwatch.Metric(
-                namespace=line.namespace,
-                metric_name=line.metric,
-                dimensions_map=dimensions[line.namespace],
-                statistic=line.statistic,
-                period=PERIOD,
-            )
             alarm = cloudwatch.Alarm(
                 self,
                 line.name,
                 alarm_name=f"slipway-{settings.stage}-{line.name}",
                 alarm_description=f"{line.says} What to do: {RUNBOOK}#{line.name.lower()}",
-                metric=metric,
+                metric=metric(line.namespace, line.metric, line.statistic, **dimensions[line.namespace]),
                 threshold=line.threshold,
                 comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
                 evaluation_periods=line.periods,
                 datapoints_to_alarm=line.periods,
                 treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
             )
-            told = actions.SnsAction(topic)  # pyright: ignore[reportArgumentType]  jsii names the parameters differently
             alarm.add_alarm_action(told)  # pyright: ignore[reportArgumentType]  as above
             alarm.add_ok_action(told)  # pyright: ignore[reportArgumentType]  as above
             self.all[line.name] = alarm

@@ -12,7 +12,7 @@ from constructs import Construct
 
 from cdk_app.constructs.rest_api import STAGE as API_STAGE
 from cdk_app.settings import Settings
-from stacks.alarms import OWN, PERIOD, RUNBOOK
+from stacks.alarms import OWN, PERIOD, RUNBOOK, metric
 from stacks.api import PUBLIC_ROUTES, ROUTES
 
 WIDTH = 24  # of a dashboard, in CloudWatch's units
@@ -126,18 +126,6 @@ def of_each(
 def own(settings: Settings, name: str, statistic: str) -> cloudwatch.Metric:
     """Return one of the metrics that the functions send."""
     return metric(OWN, name, statistic, stage=settings.stage)
-
-
-def metric(namespace: str, name: str, statistic: str, label: str | None = None, **dimensions: str) -> cloudwatch.Metric:
-    """Return a metric in periods of five minutes."""
-    return cloudwatch.Metric(
-        namespace=namespace,
-        metric_name=name,
-        statistic=statistic,
-        label=label,
-        dimensions_map=dimensions,
-        period=PERIOD,
-    )
 
 
 def graph(title: str, *metrics: cloudwatch.Metric) -> cloudwatch.GraphWidget:

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from lambdas.common import aws
+from lambdas.common.metric_data import metric_query
 from lambdas.common.store import iso
 from lambdas.endpoints import components
 from lambdas.endpoints.endpoint_request import VARIANT
@@ -116,8 +117,7 @@ def period_of(since: datetime, until: datetime, most: int = MOST_PERIODS) -> int
 
 def query(endpoint: Endpoint, id: str, metric: str, stat: str, period: int) -> dict[str, Any]:
     """Return the query of one statistic of an endpoint's metric."""
-    named = {"Namespace": NAMESPACE, "MetricName": metric, "Dimensions": dimensions(endpoint)}
-    return {"Id": id, "MetricStat": {"Metric": named, "Period": period, "Stat": stat}}
+    return metric_query(id, NAMESPACE, metric, dimensions(endpoint), period, stat)
 
 
 def dimensions(endpoint: Endpoint) -> list[dict[str, str]]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lambdas.common import aws
+from lambdas.common.metric_data import metric_query
 from lambdas.jobs.schemas import Job
 from lambdas.jobs.watched import ResourceUse, Utilization
 
@@ -41,8 +42,7 @@ def read(job: Job, until: datetime | None = None) -> Utilization | None:
 
 def query(id: str, metric: str, host: str, period: int) -> dict[str, Any]:
     """Return the query of one metric's averages over periods of that many seconds."""
-    named = {"Namespace": NAMESPACE, "MetricName": metric, "Dimensions": [{"Name": "Host", "Value": host}]}
-    return {"Id": id, "MetricStat": {"Metric": named, "Period": period, "Stat": "Average"}}
+    return metric_query(id, NAMESPACE, metric, [{"Name": "Host", "Value": host}], period, "Average")
 
 
 def period_of(duration: timedelta) -> int:

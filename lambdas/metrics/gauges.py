@@ -10,11 +10,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar, get_args
+from typing import TypeVar, get_args
 
 from lambdas.common import aws
 from lambdas.common.environment import mapping, variable
 from lambdas.common.errors import Unavailable
+from lambdas.common.metric_data import metric_query
 from lambdas.common.observability import logger
 from lambdas.endpoints import service as endpoints
 from lambdas.endpoints.schemas import Endpoint
@@ -109,7 +110,10 @@ def active_requests(functions: Sequence[str]) -> float:
     """Return how many requests the API's functions were answering at once in the newest minute known, added up."""
     now = datetime.now(UTC)
     answer = aws.client("cloudwatch").get_metric_data(
-        MetricDataQueries=[concurrency(f"f{number}", name) for number, name in enumerate(functions)],
+        MetricDataQueries=[
+            metric_query(f"f{number}", "AWS/Lambda", "ConcurrentExecutions", named(name), 60, "Maximum")
+            for number, name in enumerate(functions)
+        ],
         StartTime=now - RECENT,
         EndTime=now,
         ScanBy="TimestampDescending",
@@ -117,11 +121,6 @@ def active_requests(functions: Sequence[str]) -> float:
     return sum(result["Values"][0] for result in answer["MetricDataResults"] if result["Values"])
 
 
-def concurrency(id: str, function: str) -> dict[str, Any]:
-    """Return the query of how many of a function's instances were busy at once, minute by minute."""
-    named = {
-        "Namespace": "AWS/Lambda",
-        "MetricName": "ConcurrentExecutions",
-        "Dimensions": [{"Name": "FunctionName", "Value": function}],
-    }
-    return {"Id": id, "MetricStat": {"Metric": named, "Period": 60, "Stat": "Maximum"}}
+def named(function: str) -> list[dict[str, str]]:
+    """Return the dimensions of a function's metrics."""
+    return [{"Name": "FunctionName", "Value": function}]

@@ -6,6 +6,7 @@ from typing import Any
 
 from lambdas.common import aws
 from lambdas.common.instances import has_gpu
+from lambdas.common.metric_data import metric_query
 from lambdas.endpoints.schemas import Endpoint
 from lambdas.jobs.schemas import Job
 
@@ -15,30 +16,26 @@ RECENT = timedelta(minutes=10)
 
 def gpu_utilization(running: Sequence[Job], awake: Sequence[Endpoint]) -> float | None:
     """Return the mean utilization of the GPUs over the last minutes, None when nobody has any or none reports."""
-    queries = [
-        gpu_query("/aws/sagemaker/TrainingJobs", Host=f"{job.attempts[-1].training_job_name}/algo-1")
+    instances: list[tuple[str, dict[str, str]]] = [
+        ("/aws/sagemaker/TrainingJobs", {"Host": f"{job.attempts[-1].training_job_name}/algo-1"})
         for job in running
         if has_gpu(job.instance_type) and job.attempts
     ]
-    queries += [
-        gpu_query("/aws/sagemaker/Endpoints", EndpointName=endpoint.sagemaker_endpoint, VariantName="main")
+    instances += [
+        ("/aws/sagemaker/Endpoints", {"EndpointName": endpoint.sagemaker_endpoint, "VariantName": "main"})
         for endpoint in awake
         if has_gpu(endpoint.instance_type or "")
     ]
-    if not queries:
+    if not instances:
         return None
-    asked = [query | {"Id": f"gpu{number}"} for number, query in enumerate(queries[:MOST_METRICS])]
+    asked = [gpu_query(f"gpu{number}", *instance) for number, instance in enumerate(instances[:MOST_METRICS])]
     now = datetime.now(UTC)
     answer = aws.client("cloudwatch").get_metric_data(MetricDataQueries=asked, StartTime=now - RECENT, EndTime=now)
     values = [value for result in answer["MetricDataResults"] for value in result["Values"]]
     return round(sum(values) / len(values), 1) if values else None
 
 
-def gpu_query(namespace: str, **dimensions: str) -> dict[str, Any]:
+def gpu_query(id: str, namespace: str, dimensions: dict[str, str]) -> dict[str, Any]:
     """Return the query of one instance's GPU utilization."""
-    named = {
-        "Namespace": namespace,
-        "MetricName": "GPUUtilization",
-        "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()],
-    }
-    return {"MetricStat": {"Metric": named, "Period": int(RECENT.total_seconds()), "Stat": "Average"}}
+    named = [{"Name": name, "Value": value} for name, value in dimensions.items()]
+    return metric_query(id, namespace, "GPUUtilization", named, int(RECENT.total_seconds()), "Average")

@@ -145,7 +145,7 @@ def key_of(namespace: str, metric_name: str, dimensions: tuple[tuple[str, str], 
 
 def put(metric: Metric) -> None:
     """Add what a log line says of a metric."""
-    key = (metric.namespace, metric.name, cloudwatch._dims_key(metric.dimensions))
+    key = key_of(metric.namespace, metric.name, tuple(metric.dimensions.items()))
     at = time.time() if metric.time is None else metric.time  # a function's clock is the machine's
     at += clock.ahead
     found = {"Timestamp": at, "Unit": metric.unit, "Dimensions": metric.dimensions}
@@ -183,7 +183,7 @@ def evaluate(alarm: dict[str, Any]) -> None:
     if alarm.get("ComparisonOperator") not in alarm_evaluation.COMPARISONS or not alarm.get("MetricName"):
         return
     dimensions = cloudwatch._dims_from_list(alarm.get("Dimensions") or [])
-    points = cloudwatch._metrics.get((alarm["Namespace"], alarm["MetricName"], cloudwatch._dims_key(dimensions))) or []
+    points = cloudwatch._metrics.get(key_of(alarm["Namespace"], alarm["MetricName"], tuple(dimensions.items()))) or []
     if unit := alarm.get("Unit"):
         points = [point for point in points if point["Unit"] == unit]
     name = alarm.get("ExtendedStatistic") or alarm.get("Statistic", "Average")

@@ -23,18 +23,13 @@ WORDS: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def matches(pattern: str, message: str) -> bool:
-    """Return whether a log event's message matches; raises ValueError for a pattern we do not know.
+@functools.lru_cache(maxsize=256)
+def compiled(pattern: str) -> Callable[[str], bool]:
+    """Return the pattern as a function of a message; raises ValueError for a pattern we do not know.
 
     Source: "Filter pattern syntax" in the CloudWatch Logs user guide. An event that is not JSON never matches
     a pattern over fields; `=` and `!=` match only where the field is a text or a number, so never where it is absent.
     """
-    return compiled(pattern)(message)
-
-
-@functools.lru_cache(maxsize=256)
-def compiled(pattern: str) -> Callable[[str], bool]:
-    """Return the pattern as a function of a message; raises ValueError for a pattern we do not know."""
     pattern = pattern.strip()
     if not pattern.startswith("{"):
         terms = pattern.split()

@@ -3,7 +3,6 @@
 Requests are judged by botocore's model of the service and by its documented limits ("Guidelines and quotas").
 """
 
-import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +17,7 @@ from local.sagemaker.protocol import (
     invalid,
     json_response,
     not_implemented,
+    parsed,
     problems,
     service_model,
 )  # fmt: skip
@@ -78,14 +78,3 @@ def detect_sentiment(text: str, language: str) -> dict[str, Any]:
     """Return the prevailing sentiment and all scores."""
     found = scores(text, language)
     return {"Sentiment": prevailing(found), "SentimentScore": found}
-
-
-def parsed(body: bytes) -> dict[str, Any]:
-    """Return a request's JSON object; raises ServiceError."""
-    try:
-        request = json.loads(body or b"{}")
-    except ValueError as error:
-        raise ServiceError("SerializationException", "The request body is not JSON.") from error
-    if not isinstance(request, dict):
-        raise ServiceError("SerializationException", "The request body is not a JSON object.")
-    return request

@@ -66,6 +66,17 @@ def project(shape: Any, value: Any) -> Any:
     return value
 
 
+def parsed(body: bytes) -> dict[str, Any]:
+    """The JSON object that a request is. Raises ServiceError."""
+    try:
+        request = json.loads(body or b"{}")
+    except ValueError as error:
+        raise ServiceError("SerializationException", "The request body is not JSON.") from error
+    if not isinstance(request, dict):
+        raise ServiceError("SerializationException", "The request body is not a JSON object.")
+    return request
+
+
 def json_response(body: Any, status: int = 200, content_type: str = "application/x-amz-json-1.1") -> Response:
     headers = {"Content-Type": content_type, "x-amzn-RequestId": str(uuid.uuid4())}
     return status, headers, json.dumps(body).encode()

@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-import json
 import logging
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -22,6 +21,7 @@ from local.sagemaker.protocol import (
     invalid,
     json_response,
     not_implemented,
+    parsed,
     problems,
     project,
     service_model,
@@ -107,9 +107,9 @@ class SageMaker:
                 return await self._runtime.handle(method, path, headers, body)
             target = headers.get("x-amz-target", "")
             if target.startswith(SCALING_TARGET):
-                return json_response(self._scaling.call(target.removeprefix(SCALING_TARGET), _parse(body)))
+                return json_response(self._scaling.call(target.removeprefix(SCALING_TARGET), parsed(body)))
             operation = target.removeprefix("SageMaker.")
-            return json_response(await self.call(operation, _parse(body)))
+            return json_response(await self.call(operation, parsed(body)))
         except ServiceError as error:
             return error_response(error)
         except Exception as error:
@@ -158,13 +158,3 @@ class SageMaker:
             table[f"Create{noun}"], table[f"Describe{noun}"] = resource.create, resource.describe
             table[f"Delete{noun}"], table[f"List{noun}s"] = resource.delete, resource.list
         return table
-
-
-def _parse(body: bytes) -> Record:
-    try:
-        request = json.loads(body or b"{}")
-    except ValueError as error:
-        raise ServiceError("SerializationException", "The request body is not JSON.") from error
-    if not isinstance(request, dict):
-        raise ServiceError("SerializationException", "The request body is not a JSON object.")
-    return request

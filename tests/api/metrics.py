@@ -17,13 +17,15 @@ def line(request_id: str, route: str, status: int = 200, milliseconds: float = 1
     return json.dumps(known | {"status": status, "milliseconds": milliseconds, "username": "ada", "code": None} | more)
 
 
-def delivery(messages: Sequence[str], kind: str = "DATA_MESSAGE") -> dict[str, Any]:
+def delivery(
+    messages: Sequence[str], kind: str = "DATA_MESSAGE", stream: str = "2026/01/01/[$LATEST]0"
+) -> dict[str, Any]:
     """Return the event of a log subscription (CloudWatch Logs, "Subscription filters with Lambda")."""
     payload = {
         "messageType": kind,
         "owner": "000000000000",
         "logGroup": "slipway-test-platform-JobsLogs",
-        "logStream": "2026/01/01/[$LATEST]0",
+        "logStream": stream,
         "subscriptionFilters": ["requests"],
         "logEvents": [{"id": str(n), "timestamp": 0, "message": message} for n, message in enumerate(messages)],
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import threading
@@ -14,13 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local.api_client import ApiClient
-from local.home import REPOSITORY
 
 READS = 0.8
 WARM_UPS = 3
 PLAN = {"name": "Load", "type": "tabular", "format": "csv", "files": [{"filename": "rows.csv", "size": 1000}]}
 TEXT = {"text": "Ada Lovelace liked the wonderful engine that Charles Babbage built in London.", "language": "en"}
-ROUTES = set(json.loads((REPOSITORY / "openapi.json").read_text())["paths"])
 
 
 @dataclass(frozen=True)
@@ -101,10 +98,9 @@ class Client:
     # ------------------------------------------------------------------------------------------------- a life
 
     def reads(self) -> list[Callable[[], None]]:
-        """Everything that reads; texts where the API analyses them."""
-        texts = [self.read_text] if "/analyze" in ROUTES else []
+        """Everything that reads."""
         own = [self.read_dataset, self.read_models]
-        return [self.read_health, self.read_dashboard, self.read_jobs, self.read_datasets, *own, *texts]
+        return [self.read_health, self.read_dashboard, self.read_jobs, self.read_datasets, *own, self.read_text]
 
     def writes(self) -> list[Callable[[], None]]:
         """Everything that changes something."""

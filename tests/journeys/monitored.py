@@ -22,15 +22,13 @@ from local.api_client import ApiClient
 from local.home import REPOSITORY
 from operations.graphs import expression, rows, variables_of
 from operations.scraping import INTERVAL
-from tests.journeys.clients import PLAN, ROUTES, Client
+from tests.journeys.clients import PLAN, Client
 from tests.platform import Platform
 
 VARIABLES = variables_of("local", INTERVAL["local"])
 STOP_SECONDS = 60
 # Panels that have nothing to show on a platform without GPUs where no job has ended in the last hour.
 MAY_BE_EMPTY = {"GPU utilisation", "Jobs ended in the last hour", "Duration of the jobs that ended"}
-OF_TEXTS = {"Texts per minute, by sentiment", "Confidence, by sentiment", "Length of the texts", "Entities per text"}
-OF_TEXTS |= {"Latency of Comprehend, p95"}
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ def panels() -> dict[str, list[str]]:
 
 def must_have_data() -> set[str]:
     """The titles of the panels that traffic fills."""
-    return {*panels()} - MAY_BE_EMPTY - (set() if "/analyze" in ROUTES else OF_TEXTS)
+    return {*panels()} - MAY_BE_EMPTY
 
 
 def empty(seen: Monitored, titles: set[str]) -> dict[str, list[str]]:

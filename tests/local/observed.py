@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from cdk_app.constructs.rest_api import ACCESS_LOG
-from tests.local.stack import allow, arn, function, role
+from tests.local.stack import TABLE, allow, arn, function, role
 
 WRITER = """
 import os, signal, time
@@ -94,14 +94,7 @@ def answer(kind: str, status: str | None = None) -> dict[str, Any]:
 
 TOKENS = {"AuthorizationType": "COGNITO_USER_POOLS", "AuthorizerId": {"Ref": "Authorizer"}}
 RESOURCES: dict[str, Any] = {
-    "Table": {
-        "Type": "AWS::DynamoDB::Table",
-        "Properties": {
-            "BillingMode": "PAY_PER_REQUEST",
-            "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
-            "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
-        },
-    },
+    "Table": TABLE,
     "Role": role(allow("dynamodb:UpdateItem", arn("Table"))),
     "Writer": function(WRITER, "Role", timeout=60),
     "Taker": function(TAKER, "Role"),

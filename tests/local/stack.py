@@ -106,15 +106,16 @@ def path(part: str) -> dict[str, Any]:
 
 CALLBACK = {"Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken"}
 PAYLOAD = {"FunctionName": "${Token}", "Payload": {"name.$": "$.name", "token.$": "$$.Task.Token"}}
-RESOURCES: dict[str, Any] = {
-    "Table": {
-        "Type": "AWS::DynamoDB::Table",
-        "Properties": {
-            "BillingMode": "PAY_PER_REQUEST",
-            "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
-            "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
-        },
+TABLE = {
+    "Type": "AWS::DynamoDB::Table",
+    "Properties": {
+        "BillingMode": "PAY_PER_REQUEST",
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
     },
+}
+RESOURCES: dict[str, Any] = {
+    "Table": TABLE,
     "Bucket": {"Type": "AWS::S3::Bucket"},
     "TlsOnly": {
         "Type": "AWS::S3::BucketPolicy",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from local.log_patterns import matches
+from local.log_patterns import compiled
 
 REFUSED = '{ $.error != "-" }'
 STAGE = '{ $.slipway = "local" }'
@@ -41,9 +41,9 @@ STAGE = '{ $.slipway = "local" }'
     ],
 )
 def test_pattern_selects_what_aws_selects(pattern: str, message: str, found: bool) -> None:
-    assert matches(pattern, message) is found
+    assert compiled(pattern)(message) is found
 
 
 def test_unknown_patterns_are_refused_rather_than_guessed() -> None:
     with pytest.raises(ValueError, match="no such filter pattern"):
-        matches("{ $.a > 3 && $.b = 1 }", "{}")
+        compiled("{ $.a > 3 && $.b = 1 }")("{}")

@@ -1,7 +1,5 @@
 """What jobs go through. The tasks are invoked as their workflow and their events would."""
 
-import base64
-import gzip
 import itertools
 import json
 import secrets
@@ -16,6 +14,7 @@ from lambdas.common.ids import new_id
 from lambdas.common.store import now
 from lambdas.jobs import history, limits
 from lambdas.jobs.logs import LOG_GROUP
+from tests.api.metrics import delivery
 from tests.journeys.checks import datasets
 from tests.journeys.checks.models import begin_segment, give_up_uploads
 from tests.journeys.checks.world import NO_TOKEN, CheckFailed, World, expect, until
@@ -298,10 +297,9 @@ def progress_history(world: World) -> None:
     world.records.change("jobs", world.user_id, id, status="running", progress={"sequence": 0}, log_stream=None)
     line = {"slipway": "local", "job_id": id, "sequence": sequence, "time": now(), "percent": 50}
     stream = f"{world.record('jobs', id)['attempts'][-1]['training_job_name']}/algo-1-1"
-    delivery = {"messageType": "DATA_MESSAGE", "logStream": stream, "logEvents": [{"message": json.dumps(line)}]}
-    data = base64.b64encode(gzip.compress(json.dumps(delivery).encode())).decode()
     try:
-        expect(world.invoke("jobs_progress", {"awslogs": {"data": data}}) == {"kept": 1}, "the line is kept")
+        answer = world.invoke("jobs_progress", delivery([json.dumps(line)], stream=stream))
+        expect(answer == {"kept": 1}, "the line is kept")
         expect(world.record("jobs", id)["progress"]["sequence"] == sequence, "the job is up to date")
     finally:
         world.records.restore("jobs", kept)

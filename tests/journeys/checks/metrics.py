@@ -3,12 +3,10 @@
 import secrets
 from typing import Any
 
-import requests
-
-from tests.api.metrics import delivery, line, requests_of, samples
+from tests.api.metrics import delivery, line, requests_of
 from tests.journeys.checks.world import World, expect
 from tests.journeys.conftest import configured
-from tests.journeys.requests_sent import access_token
+from tests.journeys.requests_sent import access_token, metrics
 
 
 def metrics_page(world: World) -> None:
@@ -31,11 +29,7 @@ def metrics_page(world: World) -> None:
 
 def page(world: World) -> Any:
     """Return the samples of the page."""
-    token = access_token(world.platform)
-    url, headers = f"{world.platform.api_url}/metrics", {"Authorization": f"Bearer {token}"}
-    answer = requests.get(url, headers=headers, timeout=60)
-    expect(answer.ok, f"there is a page: {answer.status_code}")
-    return samples(answer.text)
+    return metrics(world.platform, access_token(world.platform))
 
 
 def request_counting(world: World) -> None:
